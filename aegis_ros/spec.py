@@ -599,6 +599,23 @@ class PromptsSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageTopicSpec:
+    """The topic whose newest image the prompts of a generator are about.
+
+    Attributes:
+        topic: of ``sensor_msgs/msg/Image``.
+        qos: quality of service of the subscription: ``reliable`` or ``best_effort``.
+        max_age_ns: how long ago an image may have come.
+        parts: groups of layers that the image encoder is cut into.
+    """
+
+    topic: str
+    qos: str = "best_effort"
+    max_age_ns: int = 1_000_000_000
+    parts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class GeneratorSpec:
     """A language model that answers in the time and the memory that tasks leave.
 
@@ -620,6 +637,7 @@ class GeneratorSpec:
         system: standing message in front of every prompt; empty for none.
         max_tokens: longest answer of a request that does not say.
         prompts: topic that brings prompts; ``None`` for none.
+        image: topic whose newest image every prompt is about; ``None`` for none.
     """
 
     name: str
@@ -639,6 +657,7 @@ class GeneratorSpec:
     system: str = ""
     max_tokens: int = 256
     prompts: PromptsSpec | None = None
+    image: ImageTopicSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -15,13 +16,23 @@ from aegis_ros.backends.base import LoadedNetwork
 from aegis_ros.errors import AegisError, BackendError
 from aegis_ros.memory import Footprint, KvShape
 from aegis_ros.network.generator.facts import GeneratorFacts
+from aegis_ros.network.generator.measuring import measured_shapes
+from aegis_ros.network.generator.vision.facts import NO_ROW
 from aegis_ros.sandbox.verified import all_verified
 from aegis_ros.scheduling.generation import Shape
 
 if TYPE_CHECKING:
     from aegis_ros.network.generator.preparing import PreparedGenerator
 
-__all__ = ["CompiledGenerator", "Generates", "Speech", "Turn", "generating", "steps_of"]
+__all__ = [
+    "CompiledGenerator",
+    "Generates",
+    "Speech",
+    "Turn",
+    "generating",
+    "shapes_of",
+    "steps_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +92,64 @@ class CompiledGenerator:
 
     def footprint(self, cache: KvShape) -> Footprint:
         """Return what it takes with a cache; what its parts hand on is not known."""
-        return Footprint(self.weight_bytes) + cache.footprint
+        return self.without_cache(cache.slots) + cache.footprint
+
+    def without_cache(self, slots: int) -> Footprint:
+        """Return what it takes beside the cache of so many slots, each of which has an image."""
+        image = self.facts.image
+        if image is None:
+            return Footprint(self.weight_bytes)
+        pixels = (slots + 1) * prod(image.shape) if image.parts else 0
+        return Footprint(self.weight_bytes, state=slots * image.bytes_per_slot, staging=pixels)
+
+    def blind(self) -> CompiledGenerator:
+        """Return it without its image encoder: prompts are then about no image."""
+        image = self.facts.image
+        if image is None or not image.parts:
+            return self
+        kept = self.parts
+        size = sum(Path(path).stat().st_size for path in self.paths[kept:])
+        return replace(
+            self,
+            paths=self.paths[:kept],
+            digests=self.digests[:kept],
+            facts=replace(self.facts, image=replace(image, parts=0)),
+            weight_bytes=max(0, self.weight_bytes - size),
+        )
+
+
+def shapes_of(facts: GeneratorFacts, slots: int) -> tuple[Shape, ...]:
+    """Return what a model is measured with: chunks, an image where it takes one, and decodes.
+
+    Args:
+        facts: of the model.
+        slots: sequences at once.
+
+    Raises:
+        ConfigError: the context has no room for the smallest chunk and a token.
+    """
+    sizes = measured_shapes(facts, slots)
+    image = facts.image
+    seen = [] if image is None or not image.parts else [Shape(image.rows, prefill=True, image=True)]
+    chunks = [Shape(size, True) for prefill, size in sizes if prefill]
+    decodes = [Shape(size, False) for prefill, size in sizes if not prefill]
+    return (*chunks, *seen, *decodes)
 
 
 def steps_of(compiled: CompiledGenerator, shapes: Sequence[Shape]) -> tuple[tuple[int, ...], int]:
     """Return the first step of each bucket, and how many steps there are.
 
-    A chunk of a prompt ends with the part that fills the cache; only a decode computes logits.
+    A chunk of a prompt ends with the part that fills the cache; only a decode computes logits. An
+    image goes through the parts of the encoder.
     """
     begins = []
     steps = 0
     for shape in shapes:
         begins.append(steps)
-        steps += compiled.facts.cached_by if shape.prefill else compiled.parts
+        if shape.image:
+            steps += compiled.facts.encoder_parts
+        else:
+            steps += compiled.facts.cached_by if shape.prefill else compiled.parts
     return tuple(begins), steps
 
 
@@ -102,19 +158,23 @@ class Turn:
 
     Attributes:
         ids: int64 [batch, tokens].
+        rows: int64 [batch, tokens], which row of its image each stands for, or ``NO_ROW``.
         past: int64 [batch], tokens in the cache of each before.
         slot: of the first; -1 where the bucket is for nobody and nothing runs, or nothing more:
             it may become so between two parts.
+        pixels: of the image that the bucket makes the rows of; ``None`` for other buckets.
     """
 
-    __slots__ = ("ids", "past", "slot")
+    __slots__ = ("ids", "past", "pixels", "rows", "slot")
 
     def __init__(self, shape: Shape) -> None:
         """Begin with nobody."""
         size = (1, shape.tokens) if shape.prefill else (shape.tokens, 1)
         self.ids: npt.NDArray[np.int64] = np.zeros(size, np.int64)
+        self.rows: npt.NDArray[np.int64] = np.full(size, NO_ROW)
         self.past: npt.NDArray[np.int64] = np.zeros(size[0], np.int64)
         self.slot = -1
+        self.pixels: npt.NDArray[np.uint8] | None = None
 
 
 class Speech(Protocol):

@@ -25,6 +25,7 @@ def run(
     runs: int,
     context: int,
     parts: int,
+    image_parts: int,
     precision: str,
     tokenizer: Path | None,
     state_dir: Path | None,
@@ -37,6 +38,7 @@ def run(
         runs: of each step.
         context: longest sequence, tokens.
         parts: groups of layers that a step is cut into.
+        image_parts: parts that an image encoder is cut into.
         precision: as typed.
         tokenizer: file of one.
         state_dir: of the orchestrator.
@@ -56,6 +58,7 @@ def run(
         model,
         context=context,
         parts=parts,
+        image_parts=image_parts,
         precision=precision,
         tokenizer=tokenizer,
         state_dir=state_dir,
@@ -82,7 +85,7 @@ def run(
 
 
 def _bucket(bucket: MeasuredBucket, precision: str) -> str:
-    kind = "prefill" if bucket.prefill else "decode"
+    kind = ("encode" if bucket.image else "prefill") if bucket.prefill else "decode"
     budgets = [budget(column).value_ns for column in bucket.samples_ns.T]
     parts = ", ".join(f"{part / 1e6:.6f}".rstrip("0").rstrip(".") for part in budgets)
     return f"{kind}: {bucket.tokens}, parts_ms: [{parts}], precision: {precision}"

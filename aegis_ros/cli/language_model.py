@@ -31,6 +31,7 @@ def language_model(
     precision: str,
     tokenizer: Path | None,
     state_dir: Path | None,
+    image_parts: int = 1,
 ) -> PreparedGenerator:
     """Return a language model in ONNX parts.
 
@@ -40,6 +41,7 @@ def language_model(
         parts: groups of layers that a step is cut into.
         precision: as typed.
         tokenizer: file of one, where none lies beside the model.
+        image_parts: parts that an image encoder is cut into.
         state_dir: where the orchestrator keeps its files; ``None`` for the usual one.
 
     Raises:
@@ -60,6 +62,7 @@ def language_model(
             vision=None if is_gguf(file) else vision,
             context=context,
             parts=parts,
+            image_parts=image_parts,
             precision=_precision(precision),
         )
 

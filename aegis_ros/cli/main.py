@@ -362,6 +362,9 @@ def buckets(
         ),
     ] = 0,
     parts: Annotated[int, typer.Option(help="Groups of layers that each step is cut into.")] = 6,
+    image_parts: Annotated[
+        int, typer.Option(help="Parts that the image encoder is cut into, where there is one.")
+    ] = 1,
     precision: Annotated[
         str, typer.Option(help="Of a GGUF file: quantised, float32 or int8.")
     ] = "quantised",
@@ -380,6 +383,7 @@ def buckets(
             runs=runs,
             context=context,
             parts=parts,
+            image_parts=image_parts,
             precision=precision,
             tokenizer=tokenizer,
             state_dir=state_dir,

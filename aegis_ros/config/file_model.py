@@ -21,6 +21,7 @@ from aegis_ros.spec import Accept, OrchestratorSpec, Wait
 __all__ = ["Config"]
 
 _RESULT = "aegis_ros/msg/InferenceResult"
+_IMAGE = "sensor_msgs/msg/Image"
 _PROMPT = "std_msgs/msg/String"
 _ANSWER = "aegis_ros/msg/GeneratorAnswer"
 
@@ -319,14 +320,13 @@ class Config(Model):
                 uses.setdefault(source.topic, (source.type, f"{where}.inputs.{name}.topic"))
         found = []
         for index, each in enumerate(self.generators):
-            prompts = each.prompts
-            if prompts is None:
-                continue
-            for key, topic, kind in (
-                ("topic", prompts.topic, _PROMPT),
-                ("answers", prompts.answers, _ANSWER),
-            ):
-                where = f"generators[{index}].prompts.{key}"
+            prompts, image = each.prompts, each.image
+            named = [] if image is None else [("image.topic", image.topic, _IMAGE)]
+            if prompts is not None:
+                named.append(("prompts.topic", prompts.topic, _PROMPT))
+                named.append(("prompts.answers", prompts.answers, _ANSWER))
+            for key, topic, kind in named:
+                where = f"generators[{index}].{key}"
                 used, user = uses.setdefault(topic, (kind, where))
                 if used != kind:
                     found.append(

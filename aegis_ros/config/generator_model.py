@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from aegis_ros.config.convert import to_spec
+from aegis_ros.config.image_model import ImageTopic
 from aegis_ros.config.keys import Float, Int, Model, Shown
 from aegis_ros.config.mistakes import Unfit
 from aegis_ros.config.patterns import LANE_OR_NONE, NAME, SHA256
@@ -90,6 +91,7 @@ class Generator(Model):
         256, ge=1, le=1_048_576, description="longest answer of a request that does not say"
     )
     prompts: Prompts | None = Field(None)
+    image: ImageTopic | None = Field(None)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Generator:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -29,7 +31,8 @@ _BEFORE, _BUCKET, _ANSWERS, _CONTEXT, _CHOSEN, _TAKEN, _WHEN, _AFTER, _CYCLE = r
 _KEPT = 1024  # cycles
 _ENTRIES = 8 * (_HEAD + _KEPT * _CYCLE)  # where they begin
 # Words of an entry, by the node.
-_NUMBER, _CANCELLED, _CHECK, _PROMPT, _ANSWER, _SEED, _TEMPERATURE, _TOP_P, _FIELDS = range(9)
+_NUMBER, _CANCELLED, _CHECK, _PROMPT, _ANSWER, _SEED, _TEMPERATURE, _TOP_P = range(8)
+_IMAGE, _FIELDS = 8, 9  # checksum of the image and 1; 0 for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Request:
         tokens: int32 [prompt].
         answer: most tokens of the answer.
         temperature, top_p, seed: how they are chosen.
+        shown: whether the prompt is about an image.
+        image: uint8, the image that is written down with it; whoever reads it asks for its pixels.
     """
 
     number: int
@@ -49,6 +54,8 @@ class Request:
     temperature: float
     top_p: float
     seed: int
+    shown: bool = False
+    image: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +81,9 @@ class Cycle:
     ended_ns: int
 
 
-def conversation_bytes(cache: KvShape) -> int:
-    """Return the size of the memory for a cache."""
-    return _layout(cache)[3]
+def conversation_bytes(cache: KvShape, image: tuple[int, ...] = ()) -> int:
+    """Return the size of the memory for a cache, and an image of these extents in each slot."""
+    return _layout(cache, image)[4]
 
 
 class Conversation:
@@ -87,11 +94,12 @@ class Conversation:
     Args:
         cache: how many slots, and how long each is.
         fd: descriptor of the memory another process made; ``None`` makes it.
+        image: extents of the image that each request may be about; none for no images.
     """
 
-    def __init__(self, cache: KvShape, fd: int | None = None) -> None:
+    def __init__(self, cache: KvShape, fd: int | None = None, image: tuple[int, ...] = ()) -> None:
         """Create or map the memory, with all views that are ever used."""
-        prompts, tokens, times, size = _layout(cache)
+        prompts, tokens, times, images, size = _layout(cache, image)
         slots, longest = cache.slots, cache.max_len
         self.memory = SharedMemory(size, fd)
         self.cache = cache
@@ -110,6 +118,11 @@ class Conversation:
         self._prompts = self.memory.array(prompts, (slots, longest), np.int32)
         self._tokens = self.memory.array(tokens, (slots, longest), np.int32)
         self._times = self.memory.array(times, (slots, longest), np.int64)
+        step = aligned(prod(image))
+        self._images: list[npt.NDArray[Any]] = [
+            self.memory.array(images + slot * step, image, np.uint8)
+            for slot in range(slots if image else 0)
+        ]
         self._said = [self._tokens[slot].data for slot in range(slots)]
         self._said_ns = [self._times[slot].data for slot in range(slots)]
         if fd is None:
@@ -127,6 +140,10 @@ class Conversation:
         self._unsigned[slot][_SEED] = request.seed
         self._floats[slot][_TEMPERATURE] = request.temperature
         self._floats[slot][_TOP_P] = request.top_p
+        entry[_IMAGE] = 0
+        if request.image is not None:
+            self._images[slot][...] = request.image
+            entry[_IMAGE] = 1 + crc32(self._images[slot].data)
         entry[_CHECK] = self._sum(slot, request.number, len(request.tokens))
         entry[_NUMBER] = request.number
 
@@ -171,7 +188,13 @@ class Conversation:
             floats[_TEMPERATURE],
             floats[_TOP_P],
             self._unsigned[slot][_SEED],
+            entry[_IMAGE] != 0,
         )
+
+    def pixels(self, slot: int) -> npt.NDArray[np.uint8] | None:
+        """Return the image of the request in a slot; ``None`` where it is not wholly there."""
+        pixels = self._images[slot]
+        return pixels if self._entries[slot][_IMAGE] == 1 + crc32(pixels.data) else None
 
     # -- the engine writes, the node reads ----------------------------------------------------
 
@@ -252,8 +275,10 @@ class Conversation:
         return crc32(prompt.data, crc32(fields, number & 0xFFFFFFFF))
 
 
-def _layout(cache: KvShape) -> tuple[int, int, int, int]:
-    """Return where prompts, tokens and times begin, and the size of all."""
+def _layout(cache: KvShape, image: tuple[int, ...] = ()) -> tuple[int, int, int, int, int]:
+    """Return where prompts, tokens, times and images begin, and the size of all."""
     prompts = aligned(_ENTRIES + 8 * cache.slots * _FIELDS)
     row = aligned(4 * cache.slots * cache.max_len)
-    return prompts, prompts + row, prompts + 2 * row, prompts + 4 * row
+    images = prompts + 4 * row
+    size = images + (cache.slots * aligned(prod(image)) if image else 0)
+    return prompts, prompts + row, prompts + 2 * row, images, size

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
+
 from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.memory import KvShape
 from aegis_ros.network.generator.ending import Ending
@@ -73,6 +76,7 @@ class Asked:
         tokens: of the prompt.
         answer: most tokens of the answer.
         sampling: how they are chosen.
+        image: uint8, the image that the prompt is about, as the model takes it; ``None`` for none.
     """
 
     request: int
@@ -80,6 +84,7 @@ class Asked:
     tokens: Sequence[int]
     answer: int
     sampling: Sampling
+    image: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from aegis_ros.nodes.loggable import loggable
 from aegis_ros.orchestrator import Answer, Conclusion, Conversation, Orchestrator
 from aegis_ros.orchestrator.questions import read_question
 from aegis_ros.orchestrator.request import WELL_ENDED
+from aegis_ros.orchestrator.shown import Shown
 from aegis_ros.planning.generator_preparation import GeneratorCandidate
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.rejection import Invalid, NotConfigured, Unforeseen
@@ -162,12 +163,20 @@ class Generating:
         if full is not None:
             return full
         try:
-            return await self._asked(goal, mine, candidate, conversation)
+            return await self._asked(
+                goal, mine, candidate, conversation, shown=owner.generators.shown
+            )
         except AegisError as error:
             return Invalid(candidate.spec.name, error.rule, str(error))
 
     async def _asked(
-        self, goal: Any, mine: _Goal, candidate: GeneratorCandidate, conversation: Conversation
+        self,
+        goal: Any,
+        mine: _Goal,
+        candidate: GeneratorCandidate,
+        conversation: Conversation,
+        *,
+        shown: Shown,
     ) -> Answer | Reason:
         """Read the prompt and have it answered.
 
@@ -188,6 +197,7 @@ class Generating:
                     most=request.max_tokens,
                     sampling=sampling,
                     stops=tuple(request.stop),
+                    image=shown.pixels(candidate),
                 )
             )
             if mine.cancelled:

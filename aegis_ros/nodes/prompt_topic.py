@@ -204,6 +204,7 @@ class PromptTopic:
                 most=spec.max_tokens or 0,
                 sampling=Sampling(spec.temperature, spec.top_p, spec.seed),
                 stops=spec.stop,
+                image=self._orchestrator.generators.shown.pixels(candidate),
             )
             if self._closed.is_set():
                 return self.line.answered()

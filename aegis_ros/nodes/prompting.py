@@ -1,4 +1,4 @@
-"""The topics that bring prompts to generators, and how they are."""
+"""The topics that bring prompts and images to generators, and how they are."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import threading
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
+from aegis_ros.errors import InputError
 from aegis_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnosis
 from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.hearing import Told
+from aegis_ros.nodes.newest_image import IMAGE_TYPE, NewestImage
 from aegis_ros.nodes.prompt_topic import PROMPT_TYPE, PromptTopic
-from aegis_ros.nodes.publishers import Difference, Heard
+from aegis_ros.nodes.publishers import Heard
 from aegis_ros.nodes.spinning import Spinning
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.rationale.frames import PublisherOfOtherQos
@@ -25,7 +27,7 @@ class Prompting:
     """Takes prompts on a thread of its own, so that neither frames nor services wait for them.
 
     An executor takes whole nodes: where a generator has a topic, its prompts are taken by a node of
-    their own, which comes with the first activation.
+    their own, which comes with the first activation. So are the images that prompts are about.
 
     Args:
         node: the orchestrator, by whose rules names are resolved.
@@ -41,6 +43,11 @@ class Prompting:
             for spec in orchestrator.spec.generators
             if spec.prompts is not None
         )
+        self._images = tuple(
+            NewestImage(node, orchestrator, spec.name, spec.image)
+            for spec in orchestrator.spec.generators
+            if spec.image is not None
+        )
         self._told = Told(orchestrator.log.report)
         self._lock = threading.Lock()
         self._follows = self._closed = False
@@ -50,14 +57,22 @@ class Prompting:
     def follow(self, active: bool) -> None:
         """Take prompts, or take no more; answers to those that were asked are still published."""
         with self._lock:
-            if not self._topics or active is self._follows or (active and self._closed):
+            if (
+                not (self._topics or self._images)
+                or active is self._follows
+                or (active and self._closed)
+            ):
                 return
             self._follows = active
             if not active:
                 for topic in self._topics:
                     topic.leave()
+                for image in self._images:
+                    image.leave()
                 return
             subscriber = self._subscriber or self._begin()
+            for image in self._images:
+                image.follow(subscriber)
             for topic in self._topics:
                 topic.follow(subscriber)
 
@@ -67,6 +82,8 @@ class Prompting:
             self._closed, self._follows = True, False
             for topic in self._topics:
                 topic.close()
+            for image in self._images:
+                image.close()
             if self._spinning is not None:
                 self._spinning.stop()
 
@@ -83,13 +100,23 @@ class Prompting:
         """Return how each topic is; publishers that are not heard are reported, too."""
         with self._lock:
             heard = {topic.name: topic.heard() for topic in self._topics}
+            seen = [(image, image.heard()) for image in self._images]
         unheard = {
-            topic.name: tuple(_reason(topic, each) for each in heard[topic.name].unheard)
+            topic.name: _reasons(topic.name, topic.spec.topic, PROMPT_TYPE, heard[topic.name])
             for topic in self._topics
         }
-        self._told.report({each for found in unheard.values() for each in found})
+        unseen = {
+            image.name: _reasons(image.name, image.spec.topic, IMAGE_TYPE, found)
+            for image, found in seen
+        }
+        every = (*unheard.values(), *unseen.values())
+        self._told.report({each for found in every for each in found})
         return [
-            self._diagnosis(topic, heard[topic.name], unheard[topic.name]) for topic in self._topics
+            *(
+                self._diagnosis(topic, heard[topic.name], unheard[topic.name])
+                for topic in self._topics
+            ),
+            *(self._seen(image, found, unseen[image.name]) for image, found in seen),
         ]
 
     def _begin(self) -> Node:
@@ -106,6 +133,32 @@ class Prompting:
         self._spinning = Spinning({"prompts": executor}, self._node.get_logger().error)
         self._subscriber = subscriber
         return subscriber
+
+    def _seen(
+        self,
+        image: NewestImage,
+        heard: Heard,
+        unheard: tuple[PublisherOfOtherQos | PromptsOfOtherType, ...],
+    ) -> Diagnosis:
+        """Return how the images of a generator come."""
+        name = f"images of {image.name}"
+        values = {
+            "topic": image.spec.topic,
+            "publishers": str(heard.heard),
+            "subscription": heard.granted,
+            "came": str(image.came),
+        }
+        if image.problem is not None:
+            return Diagnosis(name, ERROR, words(image.problem), values)
+        if not self._follows:
+            return Diagnosis(name, OK, "images are taken once the node is active", values)
+        if unheard:
+            return Diagnosis(name, WARN if heard.heard else ERROR, words(unheard[0]), values)
+        try:
+            image.newest()
+        except InputError as error:
+            return Diagnosis(name, WARN, str(error), values)
+        return Diagnosis(name, OK, f"{image.came} images came", values)
 
     def _diagnosis(
         self,
@@ -143,11 +196,15 @@ class Prompting:
         return Diagnosis(name, OK, text, values)
 
 
-def _reason(topic: PromptTopic, each: Difference) -> PublisherOfOtherQos | PromptsOfOtherType:
-    if each.policy == "type":
-        return PromptsOfOtherType(
-            topic.name, topic.spec.topic, each.publisher, each.offered, PROMPT_TYPE
+def _reasons(
+    name: str, topic: str, kind: str, heard: Heard
+) -> tuple[PublisherOfOtherQos | PromptsOfOtherType, ...]:
+    """Return why publishers of a topic are not heard."""
+    return tuple(
+        PromptsOfOtherType(name, topic, each.publisher, each.offered, kind)
+        if each.policy == "type"
+        else PublisherOfOtherQos(
+            name, topic, each.publisher, each.policy, each.offered, each.requested
         )
-    return PublisherOfOtherQos(
-        topic.name, topic.spec.topic, each.publisher, each.policy, each.offered, each.requested
+        for each in heard.unheard
     )

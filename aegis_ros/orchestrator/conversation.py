@@ -347,7 +347,12 @@ class Conversation:
         """Begin with a request, now or when the engine is back; ``False`` where it is refused."""
         question = request.question
         asked = Asked(
-            request.number, reserved.slot, question.tokens, reserved.answer, question.sampling
+            request.number,
+            reserved.slot,
+            question.tokens,
+            reserved.answer,
+            question.sampling,
+            question.image,
         )
         try:
             self._speaker.ask(self._task_id, asked)

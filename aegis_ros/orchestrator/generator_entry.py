@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from aegis_ros.engine.speech import LoadGenerator
@@ -11,12 +10,11 @@ from aegis_ros.orchestrator.conversation import Conversation
 from aegis_ros.orchestrator.cycle_reader import CycleReader
 from aegis_ros.orchestrator.generator_summary import summary_of
 from aegis_ros.orchestrator.types import GeneratorSummary
-from aegis_ros.planning.generator import Bucket, GeneratorAnswer
+from aegis_ros.planning.generator import GeneratorAnswer, in_order
 from aegis_ros.planning.generator_preparation import GeneratorCandidate
 from aegis_ros.rationale import Reason
 from aegis_ros.scheduling import GeneratorPlan
 from aegis_ros.scheduling.adaptation import Limits
-from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import Criticality, DeviceSpec
 from aegis_ros.trace.history import TracedTask
 
@@ -102,7 +100,7 @@ class GeneratorEntry:
             self.lane,
             criticality=str(Criticality.LOW if promised else Criticality.BEST_EFFORT),
             steps=tuple(
-                bucket.name for bucket in _in_order(self.candidate.buckets) for _ in bucket.parts_ns
+                bucket.name for bucket in in_order(self.candidate.buckets) for _ in bucket.parts_ns
             ),
         )
 
@@ -110,7 +108,7 @@ class GeneratorEntry:
         """Return which part of which bucket a segment is: the bucket's name, and from 0."""
         begins = self.plan.begins
         at = max(index for index, begin in enumerate(begins) if begin <= segment)
-        return _in_order(self.candidate.buckets)[at].name, segment - begins[at]
+        return in_order(self.candidate.buckets)[at].name, segment - begins[at]
 
 
 def to_load(
@@ -124,7 +122,7 @@ def to_load(
         answer: what it is admitted by.
         device: its lanes.
     """
-    every = replace(answer, buckets=_in_order(candidate.buckets))
+    every = replace(answer, buckets=in_order(candidate.buckets))
     promise = answer.generator.promise()
     return LoadGenerator(
         task_id,
@@ -132,13 +130,8 @@ def to_load(
         candidate.compiled,
         [lane.name for lane in device.lanes].index(candidate.lane),
         every.plan(device.switch_ns),
-        tuple(Shape(each.tokens, each.prefill) for each in every.buckets),
+        tuple(each.shape for each in every.buckets),
         candidate.cache,
         Criticality.BEST_EFFORT if promise is None else Criticality.LOW,
         0 if promise is None else promise.deadline_ns,
     )
-
-
-def _in_order(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
-    """Return buckets as a plan wants them: chunks first, the smallest one first."""
-    return tuple(sorted(buckets, key=lambda each: (not each.prefill, each.tokens)))

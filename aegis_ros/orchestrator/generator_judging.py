@@ -140,7 +140,7 @@ class GeneratorJudging:
             now_ns = time.time_ns()
             machine = describe_machine(distributions=capabilities.distributions)
             for each in found:
-                key = keys.get(Shape(each.tokens, each.prefill))
+                key = keys.get(Shape(each.tokens, each.prefill, each.image))
                 if key is not None:
                     batch = Batch(each.samples_ns, now_ns, machine=machine)
                     self._profiles.put(Profile(key, "", (batch,)))

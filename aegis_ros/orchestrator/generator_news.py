@@ -112,8 +112,8 @@ class GeneratorNews:
                 entry.conversation.pause(problem)
                 return
             limits = entry.limits = self._adapting.limits(entry.name) or entry.limits
-            chunk = max(each.tokens for each in borne.buckets if each.prefill)
-            batch = max(each.tokens for each in borne.buckets if not each.prefill)
+            chunk = max(each.tokens for each in borne.buckets if each.kind == "prefill")
+            batch = max(each.tokens for each in borne.buckets if each.kind == "decode")
             self._engine.limit(
                 entry.task_id, chunk=min(chunk, limits.chunk), batch=min(batch, limits.batch)
             )

@@ -26,6 +26,7 @@ from aegis_ros.orchestrator.generator_news import GeneratorNews
 from aegis_ros.orchestrator.generator_summary import refused_summary
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.rejected import Rejected
+from aegis_ros.orchestrator.shown import Shown
 from aegis_ros.orchestrator.types import AdmissionStage, GeneratorSummary
 from aegis_ros.planning.generator import GeneratorAnswer
 from aegis_ros.planning.generator_preparation import (
@@ -86,6 +87,9 @@ class Generators:
         new_id: returns a number that no task has had.
         changing: the orchestrator's lock.
         record: file that every cycle is kept in; ``None`` for none.
+
+    Attributes:
+        shown: where the images come from that their prompts are about.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Generators:
         record: Path | None,
     ) -> None:
         """Admit nothing yet."""
+        self.shown = Shown()
         self._device = device
         self._engine = engine
         self._admitted = admitted

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from aegis_ros.network.generator.prompt import Message, encoded, instructed
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.orchestrator.request import Question
@@ -20,6 +23,7 @@ def read_question(
     most: int,
     sampling: Sampling,
     stops: tuple[str, ...],
+    image: npt.NDArray[np.uint8] | None = None,
 ) -> Question:
     """Return a question; its tokens are made in a child process, which takes a while.
 
@@ -30,6 +34,7 @@ def read_question(
         most: longest answer, tokens; 0 for what the generator says.
         sampling: how tokens are chosen.
         stops: texts that end the answer.
+        image: what the chat is about, as the model takes it; ``None`` for no image.
 
     Raises:
         ConfigError: a message is empty, too long, or no text.
@@ -38,6 +43,7 @@ def read_question(
     tokens = encoded(
         candidate.prepared,
         instructed(messages, system),
+        image=image is not None,
         longer="raise max_len of the generator",
     )
-    return Question(tokens, most or candidate.spec.max_tokens, sampling, stops)
+    return Question(tokens, most or candidate.spec.max_tokens, sampling, stops, image)

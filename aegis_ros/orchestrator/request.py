@@ -7,6 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
+import numpy.typing as npt
+
 from aegis_ros.network.generator.answer_text import AnswerText
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.rationale import Reason
@@ -40,12 +43,14 @@ class Question:
         most: longest answer, tokens.
         sampling: how tokens are chosen.
         stops: texts that end the answer.
+        image: uint8, what the prompt is about, as the model takes it; ``None`` for no image.
     """
 
     tokens: Sequence[int]
     most: int
     sampling: Sampling = field(default_factory=Sampling)
     stops: tuple[str, ...] = ()
+    image: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)

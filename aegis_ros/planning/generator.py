@@ -33,7 +33,14 @@ from aegis_ros.scheduling.generation import Shape
 from aegis_ros.simulation import AdaptedGenerator, GivenRequest, SaturatedGenerator
 from aegis_ros.spec import Criticality
 
-__all__ = ["Bucket", "Generator", "GeneratorAnswer", "cache_too_large", "judge_generator"]
+__all__ = [
+    "Bucket",
+    "Generator",
+    "GeneratorAnswer",
+    "cache_too_large",
+    "in_order",
+    "judge_generator",
+]
 
 _GRAIN_NS = 100_000  # deadlines are advised in tenths of a millisecond
 _MOST_PARTS = 64  # advised for one bucket
@@ -44,22 +51,34 @@ class Bucket:
     """One shape that a generator's network was measured with, at its largest context.
 
     Attributes:
-        tokens: of a prompt's chunk, or one for each answer that is decoded at once.
-        prefill: whether it is a chunk of a prompt.
+        tokens: of a prompt's chunk, or one for each answer that is decoded at once, or one for each
+            row of an image.
+        prefill: whether it is for a prompt: a chunk of it, or its image.
         parts_ns: budget of each part, without the switch.
         precision: of the weights it runs with; empty where there is one.
+        image: whether it makes the rows of an image.
     """
 
     tokens: int
     prefill: bool
     parts_ns: tuple[int, ...]
     precision: str = ""
+    image: bool = False
+
+    @property
+    def kind(self) -> str:
+        """``prefill``, ``encode`` or ``decode``."""
+        return ("encode" if self.image else "prefill") if self.prefill else "decode"
+
+    @property
+    def shape(self) -> Shape:
+        """What it does."""
+        return Shape(self.tokens, self.prefill, self.image)
 
     @property
     def name(self) -> str:
-        """As ``prefill 32`` or ``decode 4 (int8)``."""
-        kind = "prefill" if self.prefill else "decode"
-        return f"{kind} {self.tokens}" + (f" ({self.precision})" if self.precision else "")
+        """As ``prefill 32``, ``encode 64`` or ``decode 4 (int8)``."""
+        return f"{self.kind} {self.tokens}" + (f" ({self.precision})" if self.precision else "")
 
     def task(self, name: str) -> AnalysisTask:
         """Return it as work of best effort that is always there."""
@@ -73,7 +92,8 @@ class Generator:
     Attributes:
         name: unlike that of any task.
         lane: where it runs.
-        buckets: what it was measured with, at least one chunk and one decode.
+        buckets: what it was measured with, at least one chunk and one decode; one that answers
+            about images needs the bucket that makes their rows, too.
         cache: what its keys and values take.
         room_bytes: what they may take of the arena; 0 for no limit.
         tokens_per_s: what each of its answers is promised; 0 for best effort.
@@ -160,6 +180,7 @@ class GeneratorAnswer:
         choices = [
             Choice(each.tokens, each.prefill, each.precision, sum(each.parts_ns))
             for each in self.buckets
+            if not each.image
         ]
         return Menu(choices, slots=cache.slots, max_len=cache.max_len, slot_bytes=cache.slot_bytes)
 
@@ -180,7 +201,7 @@ class GeneratorAnswer:
         return AdaptedGenerator(
             self.generator.name,
             self.plan(switch_ns),
-            [Shape(each.tokens, each.prefill) for each in self.buckets],
+            [each.shape for each in self.buckets],
             [each.precision for each in self.buckets],
             cache=self.generator.cache,
             requests=requests,
@@ -204,10 +225,9 @@ class GeneratorAnswer:
         """
         fastest: dict[Shape, Bucket] = {}
         for bucket in self.buckets:
-            shape = Shape(bucket.tokens, bucket.prefill)
-            other = fastest.setdefault(shape, bucket)
+            other = fastest.setdefault(bucket.shape, bucket)
             if sum(bucket.parts_ns) < sum(other.parts_ns):
-                fastest[shape] = bucket
+                fastest[bucket.shape] = bucket
         return SaturatedGenerator(
             self.generator.name,
             replace(self, buckets=tuple(fastest.values())).plan(switch_ns),
@@ -237,7 +257,7 @@ def judge_generator(
     if too_large is not None:
         return GeneratorAnswer(generator, too_large)
     borne = longest_step(tasks, lane=generator.lane, switch_ns=switch_ns)
-    order = sorted(generator.buckets, key=lambda each: (not each.prefill, each.tokens))
+    order = in_order(generator.buckets)
     tried = []
     for bucket in order:
         longest_ns = max(bucket.parts_ns) + switch_ns
@@ -247,15 +267,14 @@ def judge_generator(
     refused = [bucket for bucket, found in zip(order, tried, strict=True) if not found.fits]
     missing = [
         kind
-        for kind, prefill in (("prefill", True), ("decode", False))
-        if not any(bucket.prefill is prefill for bucket in admitted)
+        for kind in ("prefill", "decode", "encode")
+        if not any(bucket.kind == kind for bucket in admitted)
+        and any(bucket.kind == kind for bucket in order)
     ]
     if borne is not None and missing:
         # One of each kind that it has none of is enough, the shortest.
         needed = [
-            min(
-                (bucket for bucket in refused if bucket.prefill is (kind == "prefill")), key=_length
-            )
+            min((bucket for bucket in refused if bucket.kind == kind), key=_length)
             for kind in missing
         ]
         reason = GeneratorRefused(
@@ -282,6 +301,11 @@ def judge_generator(
         ),
         admitted,
     )
+
+
+def in_order(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
+    """Return buckets as a plan wants them: the smallest chunk first, an image before decodes."""
+    return tuple(sorted(buckets, key=lambda each: (not each.prefill, each.image, each.tokens)))
 
 
 def cache_too_large(name: str, cache: KvShape, room_bytes: int) -> CacheTooLarge | None:

@@ -29,6 +29,7 @@ class BucketEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
     prefill: _Tokens | None = None
     decode: _Slots | None = None
+    encode: _Tokens | None = None
     parts_ms: list[Ms] = Field(min_length=1, max_length=1024)
     precision: Annotated[str, Field(pattern=r"^([A-Za-z0-9_.-]{1,16})?$")] = ""
 
@@ -113,23 +114,25 @@ def _buckets_of(entries: Sequence[BucketEntry], where: str) -> tuple[Bucket, ...
     buckets: list[Bucket] = []
     for index, entry in enumerate(entries):
         place = f"{where}.buckets[{index}]"
-        tokens = entry.prefill if entry.decode is None else entry.decode
-        if tokens is None or (entry.prefill is not None and entry.decode is not None):
+        sizes = [entry.prefill, entry.decode, entry.encode]
+        given = [size for size in sizes if size is not None]
+        if len(given) != 1:
             raise ConfigError(
-                "a bucket is a chunk of a prompt or a decode",
+                "a bucket is a chunk of a prompt, a decode or an image",
                 where=place,
-                value="both" if tokens else "neither",
-                expected="prefill: TOKENS or decode: ANSWERS",
+                value="several" if given else "none of them",
+                expected="prefill: TOKENS, decode: ANSWERS or encode: ROWS",
             )
         parts = tuple(ns_up(part) for part in entry.parts_ms)
-        bucket = Bucket(tokens, entry.decode is None, parts, entry.precision)
+        image = entry.encode is not None
+        bucket = Bucket(given[0], entry.decode is None, parts, entry.precision, image)
         if any(bucket.name == other.name for other in buckets):
             raise ConfigError(
                 "the bucket stands twice", where=place, value=bucket.name, expected="one of each"
             )
         buckets.append(bucket)
-    for kind, prefill in (("prefill", True), ("decode", False)):
-        if not any(bucket.prefill is prefill for bucket in buckets):
+    for kind in ("prefill", "decode"):
+        if not any(bucket.kind == kind for bucket in buckets):
             raise ConfigError(
                 f"no {kind} is among the buckets",
                 where=f"{where}.buckets",
@@ -149,7 +152,7 @@ def with_setting(generator: Generator, field: str, value: object, where: str) ->
         "lane": generator.lane,
         "buckets": [
             {
-                "prefill" if bucket.prefill else "decode": bucket.tokens,
+                bucket.kind: bucket.tokens,
                 "parts_ms": [part / 1e6 for part in bucket.parts_ns],
                 "precision": bucket.precision,
             }

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aegis_ros.backends import Backend, lane_classes
-from aegis_ros.backends.generators import CompiledGenerator, generating
+from aegis_ros.backends.generators import CompiledGenerator, generating, shapes_of, steps_of
 from aegis_ros.errors import AegisError, BackendError, ConfigError
 from aegis_ros.memory import Footprint, Holding, KvShape, arena_plan
 from aegis_ros.network import open_model
 from aegis_ros.network.generator.facts import GeneratorFacts, Precision
-from aegis_ros.network.generator.measuring import measured_shapes
 from aegis_ros.network.generator.preparing import (
     SUFFIXES,
     PreparedGenerator,
@@ -21,7 +20,7 @@ from aegis_ros.network.generator.preparing import (
     tokenizer_of,
 )
 from aegis_ros.network.generator.prompt import require_answerable
-from aegis_ros.network.generator.vision.published import vision_of
+from aegis_ros.network.generator.vision.published import EMBEDDING, ENCODER, vision_of
 from aegis_ros.network.locate import resolve_resource
 from aegis_ros.planning.arena_witness import with_witness
 from aegis_ros.planning.declared_file import check_declared_file
@@ -62,7 +61,7 @@ class GeneratorCandidate:
     @property
     def weights(self) -> Footprint:
         """What its network takes without its cache."""
-        return Footprint(weights=self.compiled.weight_bytes)
+        return self.compiled.without_cache(self.cache.slots)
 
     def holding(self) -> Holding:
         """Return what is in memory for it, whether anybody asks it or not."""
@@ -128,18 +127,19 @@ class GeneratorPreparation:
         lane = spec.lane or self._spec.device.lanes[0].name
         self._require_generating(spec, lane)
         prepared, compiled = self._prepared(spec)
-        keys = self._keys(spec, prepared, lane)
-        found = self._known(prepared, keys)
+        keys = self._keys(spec, compiled, lane)
+        found = self._known(compiled, keys)
         if found is None:
             arena, cache = self._spec.device.arena_bytes, _cache(spec, prepared.facts)
-            room = arena - arena_plan(memory).nbytes - compiled.weight_bytes
+            beside = compiled.without_cache(cache.slots).total
+            room = arena - arena_plan(memory).nbytes - beside
             too_large = cache_too_large(spec.name, cache, max(1, room))
             if too_large is not None:
                 own = Holding((spec.name,), compiled.footprint(cache), lane)
                 raise Refusal(with_witness(too_large, own, memory, arena))
         if found is None and measure is not None:
             measure(spec, compiled, keys)
-            found = self._known(prepared, keys)
+            found = self._known(compiled, keys)
         if found is None:
             key = next(iter(keys.values()))
             raise Refusal(
@@ -199,9 +199,17 @@ class GeneratorPreparation:
                     vision=None if is_gguf(file) else vision,
                     context=spec.max_len,
                     parts=spec.parts,
+                    image_parts=1 if spec.image is None else spec.image.parts,
                     precision=Precision(spec.precision),
                 )
-            require_answerable(prepared, spec.system)
+            shown = spec.image is not None
+            if shown and prepared.facts.image is None:
+                raise ConfigError(
+                    "the model takes no images",
+                    where="image",
+                    expected=f"a model with {ENCODER}.onnx and {EMBEDDING}.onnx beside its decoder",
+                )
+            require_answerable(prepared, spec.system, image=shown)
             prompts = spec.prompts
             if prompts is not None and (prompts.system or prompts.prefix or prompts.suffix):
                 require_answerable(
@@ -209,47 +217,48 @@ class GeneratorPreparation:
                     prompts.system or spec.system,
                     around=(prompts.prefix, prompts.suffix),
                     field="prompts",
+                    image=shown,
                 )
-            return prepared, CompiledGenerator.of(prepared)
+            compiled = CompiledGenerator.of(prepared)
+            return prepared, compiled if shown else compiled.blind()
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except OSError as error:
             raise Refusal(ModelUnreadable(spec.name, spec.model, str(error))) from error
 
     def _keys(
-        self, spec: GeneratorSpec, prepared: PreparedGenerator, lane: str
+        self, spec: GeneratorSpec, compiled: CompiledGenerator, lane: str
     ) -> dict[Shape, ProfileKey]:
         """Return the key of each bucket's profile, in the order of a plan."""
         classes = lane_classes(self._spec.device)
         there = next(each for each in classes if lane in each.lanes)
         backend = self._backends[there.backend]
         device = ", ".join(filter(None, (backend.device_name(), there.share)))
-        facts, slots = prepared.facts, _slots(spec, prepared.facts)
+        facts, slots = compiled.facts, _slots(spec, compiled.facts)
         try:
-            shapes = [Shape(size, prefill) for prefill, size in measured_shapes(facts, slots)]
+            shapes = shapes_of(facts, slots)
         except ConfigError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         return {
             shape: ProfileKey(
-                f"{prepared.key}, {slots} slots of {facts.context}, "
-                f"{'prefill' if shape.prefill else 'decode'} {shape.tokens}",
+                f"{compiled.key}, {slots} slots of {facts.context}, "
+                f"{Bucket(shape.tokens, shape.prefill, (), '', shape.image).name}",
                 backend.name,
                 device,
             )
             for shape in shapes
-            if shape.tokens <= (spec.max_chunk if shape.prefill else spec.max_batch)
+            if shape.image or shape.tokens <= (spec.max_chunk if shape.prefill else spec.max_batch)
         }
 
     def _known(
-        self, prepared: PreparedGenerator, keys: Mapping[Shape, ProfileKey]
+        self, compiled: CompiledGenerator, keys: Mapping[Shape, ProfileKey]
     ) -> dict[Shape, Profile] | None:
         """Return what was measured of every bucket; ``None`` where anything is missing."""
         found = {shape: self._profiles.get(key) for shape, key in keys.items()}
-        parts = {True: prepared.facts.cached_by, False: prepared.decoder_parts}
         known = {
             shape: profile
             for shape, profile in found.items()
-            if profile is not None and profile.segments == parts[shape.prefill]
+            if profile is not None and profile.segments == steps_of(compiled, [shape])[1]
         }
         return known if len(known) == len(keys) else None
 
@@ -272,7 +281,8 @@ def _buckets(profiles: Mapping[Shape, Profile]) -> tuple[Bucket, ...]:
     found: list[Bucket] = []
     for shape, profile in profiles.items():
         parts = [each.value_ns for each in profile.budgets()]
-        if found and found[-1].prefill is shape.prefill:
+        bucket = Bucket(shape.tokens, shape.prefill, tuple(parts), image=shape.image)
+        if found and found[-1].kind == bucket.kind:
             parts = [max(pair) for pair in zip(parts, found[-1].parts_ns, strict=True)]
-        found.append(Bucket(shape.tokens, shape.prefill, tuple(parts)))
+        found.append(replace(bucket, parts_ns=tuple(parts)))
     return tuple(found)

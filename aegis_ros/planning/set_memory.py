@@ -92,10 +92,11 @@ class SetMemory:
         found = []
         for each in generators:
             own = self._of_generator(each)
-            taken = arena_plan(there).nbytes + own.footprint.weights
+            cache = each.cache.footprint.total
+            taken = arena_plan(there).nbytes + own.footprint.total - cache
             room = max(1, self.arena_bytes - taken)
             found.append(replace(each, room_bytes=min(room, each.room_bytes or room)))
-            if each.cache.footprint.total <= room:
+            if cache <= room:
                 there.append(own)
         return tuple(found)
 

@@ -54,7 +54,7 @@ class BucketTried:
     """A bucket, and whether its parts are short enough.
 
     Attributes:
-        name: as ``prefill 32`` or ``decode 4 (int8)``.
+        name: as ``prefill 32``, ``encode 64`` or ``decode 4 (int8)``.
         longest_ns: its longest part, with the switch.
         parts: in how many it is cut.
         fits: whether the lane bears the longest one.
@@ -101,13 +101,13 @@ class GeneratorAdmitted(Reason):
 
 @dataclass(frozen=True, slots=True)
 class GeneratorRefused(Reason):
-    """No chunk of a prompt, or no decode, is short enough for the lane.
+    """No chunk of a prompt, no decode, or no step of an image, is short enough for the lane.
 
     Attributes:
         task: its name.
         lane: where it was to run.
         borne: how long a step may take.
-        missing: ``prefill`` or ``decode``: what it has none of.
+        missing: ``prefill``, ``decode`` or ``encode``: what it has none of.
         buckets: all that were tried.
         counterfactuals: what would admit it.
     """

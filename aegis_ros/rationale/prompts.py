@@ -109,14 +109,14 @@ class CannotTakePrompts(Reason):
 
 @dataclass(frozen=True, slots=True)
 class PromptsOfOtherType(Reason):
-    """A publisher on a topic of prompts is not heard: its messages are of another type.
+    """A publisher on a topic of prompts, or of images, is not heard: it has another type.
 
     Attributes:
         task: the generator.
-        topic: of the prompts.
+        topic: of the prompts or images.
         publisher: full name of its node; empty where it is not known.
         offered: type of its messages.
-        requested: that of prompts.
+        requested: that of prompts or images.
     """
 
     decision = Decision.LOST

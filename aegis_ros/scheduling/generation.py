@@ -20,12 +20,15 @@ class Shape:
     """What a bucket of a plan does.
 
     Attributes:
-        tokens: of a chunk of a prompt; or answers that are decoded at once, one token each.
-        prefill: whether it is a chunk.
+        tokens: of a chunk of a prompt; or answers that are decoded at once, one token each; or rows
+            that are made of an image.
+        prefill: whether it is for a prompt: a chunk of it, or its image.
+        image: whether it makes the rows of an image, which the chunks of its prompt are shown.
     """
 
     tokens: int
     prefill: bool
+    image: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,10 @@ class Generated:
 
 
 class _Progress:
-    __slots__ = ("answer_left", "generated", "prompt_left", "request", "slot")
+    __slots__ = ("answer_left", "generated", "image_left", "prompt_left", "request", "slot")
 
-    def __init__(self, reserved: Reserved) -> None:
+    def __init__(self, reserved: Reserved, *, image: bool = False) -> None:
+        self.image_left = image
         self.request = reserved.request
         self.slot = reserved.slot
         self.prompt_left = reserved.prompt
@@ -60,15 +64,17 @@ class Generation:
     All of a prompt but its last token is taken in the largest chunks that it fills. What is left
     of it, a token or a few, goes through decodes together with the answers of the others, and the
     last one gives the first token of its answer. While there are prompts, chunks and decodes take
-    turns, so that no answer stands still for a long one. A decode for several runs over slots that
+    turns, so that no answer stands still for a long one. The image that a prompt is about comes
+    before its first chunk. A decode for several runs over slots that
     follow each other; those in between without a turn compute for nobody. It takes the smallest
     bucket that has room for all; where none has, they take turns as well. The chunk that a job
     begins with, whatever there is to do, is for nobody where no prompt fills it.
 
     Args:
         shapes: of the plan's buckets, in their order: chunks first, the smallest one first.
-        cache: where requests have their slots; ``None`` where somebody else gives slots, and hands
-            in each request that has one by :meth:`take`.
+        cache: where requests have their slots; each is about an image, where there is a bucket for
+            that. ``None`` where somebody else gives slots, and hands in each request that has one
+            by :meth:`take`.
     """
 
     def __init__(self, shapes: Sequence[Shape], cache: KvCache | None = None) -> None:
@@ -77,13 +83,16 @@ class Generation:
         Raises:
             ValueError: bucket 0 is not the smallest chunk, or there is no decode.
         """
-        chunks = [(each.tokens, at) for at, each in enumerate(shapes) if each.prefill]
+        chunks = [
+            (each.tokens, at) for at, each in enumerate(shapes) if each.prefill and not each.image
+        ]
         decodes = [(each.tokens, at) for at, each in enumerate(shapes) if not each.prefill]
         if not decodes or not chunks or min(chunks)[1] != 0:
             raise ValueError("a generator begins with its smallest chunk, and needs a decode")
         self._all_chunks = self._chunks = sorted(chunks, reverse=True)
         self._all_decodes = self._decodes = sorted(decodes)
         self._shapes = tuple(shapes)
+        self._image = next((at for at, each in enumerate(shapes) if each.image), None)
         self._cache = cache
         self._prompts: list[_Progress] = []  # in the order in which they got their slots
         self._decoded: list[_Progress] = []  # whose last turn was longest ago comes first
@@ -95,16 +104,31 @@ class Generation:
         """The requests that the bucket chosen last is for; none for one that runs for nobody."""
         return tuple(each.request for each in self._for)
 
-    def take(self, reserved: Reserved) -> None:
-        """Take in a request that has a slot."""
-        self._prompts.append(_Progress(reserved))
+    @property
+    def sees(self) -> bool:
+        """Whether prompts may be about images."""
+        return self._image is not None
+
+    def take(self, reserved: Reserved, *, image: bool = False) -> None:
+        """Take in a request that has a slot.
+
+        Args:
+            reserved: the request.
+            image: whether it is about an image.
+
+        Raises:
+            ValueError: there is no bucket for that.
+        """
+        if image and self._image is None:
+            raise ValueError("no bucket makes the rows of an image")
+        self._prompts.append(_Progress(reserved, image=image))
 
     def ask(self, request: int, prompt: int, answer: int, *, cap: bool = True) -> Reserved | Reason:
         """Take in a request, as :meth:`~aegis_ros.memory.KvCache.ask` does; needs a cache."""
         assert self._cache is not None
         found = self._cache.ask(request, prompt, answer, cap=cap)
         if isinstance(found, Reserved):
-            self.take(found)
+            self.take(found, image=self.sees)
         return found
 
     def end(self, request: int) -> None:
@@ -118,7 +142,7 @@ class Generation:
         self._for = tuple(each for each in self._for if each.request != request)
         found = None if self._cache is None else self._cache.end(request)
         if found is not None:
-            self.take(found)
+            self.take(found, image=self.sees)
 
     def limit(self, *, chunk: int, batch: int) -> None:
         """Choose among chunks and decodes of up to these sizes from now on; the smallest stay.
@@ -142,12 +166,14 @@ class Generation:
             ValueError: ``requests`` is below 1.
         """
         assert self._cache is not None
-        self._prompts += [_Progress(found) for found in self._cache.limit(requests)]
+        self._prompts += [
+            _Progress(found, image=self.sees) for found in self._cache.limit(requests)
+        ]
 
     def first(self) -> None:
         """Note that a job begins, and so bucket 0, with the prompt that has waited longest."""
         first = self._prompts[:1]
-        filled = first and self._chunk(first[0]) is not None
+        filled = first and not first[0].image_left and self._chunk(first[0]) is not None
         self._chosen, self._for = 0, tuple(first) if filled else ()
 
     def leave(self) -> None:
@@ -157,10 +183,12 @@ class Generation:
     def following(self) -> int | None:
         """Return the bucket to run next; ``None`` where no request is left."""
         prompts, decoded = self._prompts, self._decoded
-        while prompts and self._chunk(prompts[0]) is None:
+        while prompts and not prompts[0].image_left and self._chunk(prompts[0]) is None:
             decoded.append(prompts.pop(0))
         if prompts and not (decoded and self._shapes[self._chosen].prefill):
-            self._chosen, self._for = self._chunk(prompts[0]) or 0, (prompts[0],)
+            first = prompts[0]
+            bucket = self._image if first.image_left else self._chunk(first)
+            self._chosen, self._for = bucket or 0, (first,)
         elif decoded:
             self._chosen, self._for = self._decode(decoded)
         else:
@@ -195,6 +223,11 @@ class Generation:
         """Note that the bucket chosen last has ended; return the tokens that it gave."""
         shape = self._shapes[self._chosen]
         found = []
+        if shape.image:
+            for each in self._for:
+                each.image_left = False
+            self._for = ()
+            return ()
         for each in self._for:
             if not shape.prefill:
                 self._decoded.remove(each)

@@ -122,6 +122,7 @@ def enclaves(spec: OrchestratorSpec, names: Names, root: str = ROOT) -> tuple[En
     tasks = names.all(*_TASKS)
     prompts = [each.prompts for each in spec.generators if each.prompts is not None]
     asked = names.all(*(each.topic for each in prompts))
+    shown = names.all(*(each.image.topic for each in spec.generators if each.image is not None))
     answers = names.all(*(each.answers for each in prompts))
     intake = replace(names, node=f"{names.node}_intake", remaps=())
     prompting = replace(names, node=f"{names.node}_prompts", remaps=())
@@ -153,7 +154,7 @@ def enclaves(spec: OrchestratorSpec, names: Names, root: str = ROOT) -> tuple[En
                 subscribe=(*intake.all(_CLOCK), *heard),
                 reply=intake.all(_TYPES),
             ),
-            *((_prompts_profile(prompting, asked),) if asked else ()),
+            *((_prompts_profile(prompting, (*asked, *shown)),) if asked or shown else ()),
         ),
         "dashboard": (
             Profile(

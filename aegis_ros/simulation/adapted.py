@@ -113,7 +113,7 @@ class AdaptedGenerator:
         for precision in dict.fromkeys(precisions):
             places = [at for at, each in enumerate(precisions) if each == precision]
             own = [shapes[at] for at in places]
-            if any(each.prefill for each in own) and not all(each.prefill for each in own):
+            if len({each.prefill for each in own if not each.image}) == 2:
                 self._speakers[precision] = _Speaker(name, cache, places, own)
         self._precision = controller.limits.precision
         self._job: int | None = None

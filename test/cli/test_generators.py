@@ -81,6 +81,19 @@ def test_a_promise_is_tested_like_any_task_and_the_rest_runs_beside_it(
     assert said.code == 1 and "after: NOT schedulable" in said.out
 
 
+def test_one_that_answers_about_images_is_admitted_with_its_encoder_only(
+    aegis: Aegis, write: Write
+) -> None:
+    for part, admitted in ((34, False), (33, True)):
+        encoder = f"{{encode: 64, parts_ms: [20, {part}]}}"
+        text = TALKING.replace("buckets: [", f"buckets: [{encoder}, ")
+        said = aegis("check", write(text), "--format", "json")
+        found = generator(said.out)
+        assert found["admitted"] is admitted and said.code == int(not admitted)
+        names = [bucket["name"] for bucket in found["buckets"]]
+        assert names[:3] == ["prefill 2", "prefill 32", "encode 64"]
+
+
 def test_whatif_shows_what_a_shorter_cache_or_another_task_does(aegis: Aegis, write: Write) -> None:
     path = write(TALKING)
     assert aegis("whatif", path, "--set", "assistant.max_len=2048").code == 1
@@ -118,7 +131,7 @@ BOTH = "[{prefill: 2, parts_ms: [1]}, {decode: 1, parts_ms: [1]}]"
     [
         (ONE % "[]", "generators[0].buckets: not valid"),
         (ONE % "[{prefill: 2, parts_ms: [1]}, {parts_ms: [1]}]", "buckets[1]: a bucket is a chunk"),
-        (ONE % BOTH.replace("decode: 1", "decode: 1, prefill: 3"), "got both"),
+        (ONE % BOTH.replace("decode: 1", "decode: 1, prefill: 3"), "got several"),
         (ONE % BOTH.replace("decode: 1", "prefill: 4"), "no decode is among the buckets"),
         (ONE % BOTH.replace("prefill: 2", "decode: 4"), "no prefill is among the buckets"),
         (ONE % "[{prefill: 2, parts_ms: [1]}, {prefill: 2, parts_ms: [2]}]", "stands twice"),

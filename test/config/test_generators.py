@@ -7,7 +7,7 @@ import pytest
 from aegis_ros.config import parse_config
 from aegis_ros.config.load import parse_placed
 from aegis_ros.errors import ConfigError
-from aegis_ros.spec import PromptsSpec, WhenFull
+from aegis_ros.spec import ImageTopicSpec, PromptsSpec, WhenFull
 
 TWO_LANES = "device: {lanes: [{name: left}, {name: right}]}\n"
 
@@ -86,6 +86,16 @@ def test_prompts_come_by_topic_where_one_is_named() -> None:
         stop=("x",),
         prefix="A",
     )
+
+
+def test_images_come_by_topic_where_one_is_named() -> None:
+    keys = ", image: {topic: /eye, max_age_ms: 250, parts: 12}"
+    (found,) = parse_config(generators(keys)).generators
+    assert found.image == ImageTopicSpec("/eye", max_age_ns=250_000_000, parts=12)
+    text = refusal(generators(keys.replace("eye, ", "eye, qos: lossy, ")))
+    assert "generators[0].image.qos" in text
+    both = keys + prompts("topic: /eye, answers: /b")
+    assert "used with type sensor_msgs/msg/Image" in refusal(generators(both))
 
 
 def test_a_topic_has_one_type_in_a_file() -> None:

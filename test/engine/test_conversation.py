@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 
-from aegis_ros.engine.conversation import Conversation, Cycle
+from aegis_ros.engine.conversation import Conversation, Cycle, Request
 from aegis_ros.memory import KvShape
 
 SHAPE = KvShape(2, 16, 8)
@@ -60,3 +61,20 @@ def test_cycles_leave_requests_alone() -> None:
     assert talk.limits() == (8, 2)
     assert [talk.cancelled(slot) for slot in range(2)] == [77, 0]
     assert [talk.number(slot) for slot in range(2)] == [0, 0]
+
+
+def test_an_image_comes_with_its_request_and_never_half() -> None:
+    node = Conversation(SHAPE, image=(4, 6, 3))
+    engine = Conversation(SHAPE, os.dup(node.memory.fd), (4, 6, 3))
+    image = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
+    for slot, shown in ((0, None), (1, image)):
+        tokens = np.array([5, 6], np.int32)
+        asked = Request(7 + slot, tokens, 3, 0.5, 1.0, 0, shown is not None, shown)
+        node.ask(slot, asked)
+        found = engine.request(slot)
+        assert found is not None and found.shown is (shown is not None)
+    pixels = engine.pixels(1)
+    assert pixels is not None and np.array_equal(pixels, image)
+    assert engine.pixels(0) is None
+    pixels[3, 5, 2] += 1  # as where the last write is not there yet
+    assert engine.pixels(1) is None

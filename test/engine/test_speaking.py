@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
 from aegis_ros.backends import create_backend
+from aegis_ros.backends.generators import shapes_of
 from aegis_ros.backends.testing.networks import make_network
 from aegis_ros.engine import Asked, LoadGenerator
 from aegis_ros.engine.client import client
@@ -29,6 +30,7 @@ from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import Criticality
 from test.engine.bench import Bench
 from test.engine.talk import GREEDY, TASK, Talk
+from test.network.generator import vision
 from test.network.generator.compiled import SHAPES, cache_of, compiled, plan_of
 
 LONG = 200  # tokens
@@ -388,3 +390,20 @@ def test_of_a_thousand_requests_each_is_answered_once_and_memory_stays(talk: Tal
             assert spoken[number] == answer.tokens[: len(spoken[number])]
         else:
             assert (spoken[number], ends[number]) == (answer.tokens, [answer.ending])
+
+
+def test_a_prompt_about_an_image_is_answered_as_by_the_three_graphs(tmp_path: Path) -> None:
+    path = vision.write_vlm(tmp_path / "model")
+    model = vision.made(path, tmp_path / "made", parts=2, image_parts=3)
+    shapes = shapes_of(model.facts, 1)
+    prompt, image = vision.prompt(), vision.picture(1)
+    cache, plan = cache_of(model, 1), plan_of(model, shapes)
+    with Bench(backend="onnxruntime") as bench:
+        bench.client.load_generator(LoadGenerator(TASK, "eye", model, 0, plan, shapes, cache))
+        with pytest.raises(InputError, match="image") as told:
+            bench.client.ask(TASK, Asked(1, 0, prompt, 8, GREEDY, image[1:]))
+        assert told.value.where == "image"
+        bench.client.ask(TASK, Asked(2, 0, prompt, 8, GREEDY, image))
+        bench.wait(lambda heard: any(each.ended for each in heard.spoken), "the end")
+        said = [token for each in bench.heard.spoken for token in each.tokens]
+    assert said == vision.greedy(tmp_path / "model", prompt, image, 8)

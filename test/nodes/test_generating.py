@@ -32,6 +32,7 @@ from aegis_ros.nodes.generating import Generating
 from aegis_ros.nodes.goals import GoalClient
 from aegis_ros.orchestrator.conversation import Conversation, Vocabulary
 from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.shown import Shown
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.generators import UnknownGenerator
 from aegis_ros.spec import GeneratorSpec
@@ -77,7 +78,7 @@ class Robot:
             return UnknownGenerator(name, ("llm",))
 
         self.owner: Any = SimpleNamespace(
-            active=True, log=self.log, generators=SimpleNamespace(find=find)
+            active=True, log=self.log, generators=SimpleNamespace(find=find, shown=Shown())
         )
         executor = NodeExecutor(context=context)
         callers = Callers(self.node, lambda: None)  # type: ignore[arg-type,return-value]

@@ -23,6 +23,7 @@ from rclpy.serialization import serialize_message
 from std_msgs.msg import Int32, String
 
 from aegis_ros.engine.speech import Asked, Ending
+from aegis_ros.errors import InputError
 from aegis_ros.memory import KvShape
 from aegis_ros.network.generator.preparing import PreparedGenerator, prepare_generator
 from aegis_ros.network.model_file import ModelFile
@@ -32,6 +33,7 @@ from aegis_ros.nodes.prompting import Prompting
 from aegis_ros.orchestrator.conversation import Conversation, Vocabulary
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.request import Question
+from aegis_ros.orchestrator.shown import Shown
 from aegis_ros.rationale import Rationale, Reason
 from aegis_ros.rationale.frames import PublisherOfOtherQos
 from aegis_ros.rationale.generators import UnknownGenerator
@@ -82,8 +84,9 @@ class Robot:
         owner: Any = SimpleNamespace(
             log=log,
             spec=SimpleNamespace(generators=(spec,)),
-            generators=SimpleNamespace(find=lambda name: self.found),
+            generators=SimpleNamespace(find=lambda name: self.found, shown=Shown()),
         )
+        self.shown: Any = owner.generators.shown
         self.prompting = Prompting(self.node, owner)
         self.asker = Node("asker", context=context)
         self.answers: list[GeneratorAnswer] = []
@@ -178,6 +181,23 @@ def test_a_prompt_is_answered_with_its_stamp(
     assert before_ns < stamp_ns < time.time_ns()
     assert answer.answer_s > 0 and answer.waited_s > 0
     assert robot.health().level == OK
+
+
+def test_a_prompt_about_an_image_that_is_not_there_is_refused_at_once(
+    robots: Callable[..., Robot],
+) -> None:
+    robot = robots()
+
+    def pixels(candidate: object) -> None:
+        raise InputError("no image has come yet", where="/eye")
+
+    robot.shown.pixels = pixels
+    robot.begin()
+    robot.say("What is it?")
+    answer = robot.answer()
+    assert (answer.ended, answer.success) == ("refused", False)
+    assert "/eye: no image has come yet" in answer.rationale.sentence
+    assert not robot.speaker.asked
 
 
 def test_a_standing_prompt_goes_around_each_message(robots: Callable[..., Robot]) -> None:

@@ -60,6 +60,25 @@ def test_buckets_whose_longest_part_the_lane_bears_are_admitted() -> None:
     assert (plan.begins, plan.prefills, plan.limit(1)) == ((0, 1, 3, 4), 1, 5_100_000)
 
 
+def test_one_that_answers_about_images_needs_its_encoder_in_parts_that_are_short_enough() -> None:
+    image = Bucket(64, True, (20 * MS, 34 * MS), image=True)
+    asked = assistant(decode(1, 5), image, prefill(2, 3), prefill(32, 30))
+    answer = judge_generator(asked, [DETECT, DEPTH])
+    assert isinstance(answer.reason, GeneratorRefused) and answer.reason.missing == "encode"
+    said = words(answer.reason)
+    assert (
+        "no encode is short enough; the closest is encode 64 with parts of up to 34.00 ms" in said
+    )
+    finer = next(each for each in answer.reason.counterfactuals if each.change == "parts")
+    assert finer.value == 3
+    cut = replace(image, parts_ns=(18 * MS,) * 3)
+    answer = judge_generator(replace(asked, buckets=(decode(1, 5), cut, prefill(2, 3))), [DETECT])
+    assert admitted(answer) == ["prefill 2", "encode 64", "decode 1"]
+    assert answer.plan(0).begins == (0, 1, 4) and answer.plan(0).prefills == 2
+    assert answer.menu().chunks("") == (2,)
+    assert answer.step().segments_ns[0] == 18 * MS
+
+
 def test_precisions_are_buckets_of_their_own() -> None:
     asked = assistant(
         prefill(2, 13), decode(1, 40, precision="fp32"), decode(1, 10, precision="int4")

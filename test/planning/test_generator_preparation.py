@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
 from aegis_ros.backends import create_backends
-from aegis_ros.backends.generators import CompiledGenerator
+from aegis_ros.backends.generators import CompiledGenerator, steps_of
 from aegis_ros.config import load_config
 from aegis_ros.memory import Footprint, Holding
 from aegis_ros.planning.generator_preparation import GeneratorCandidate, GeneratorPreparation
@@ -22,6 +22,7 @@ from aegis_ros.rationale.generators import CacheTooLarge
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import GeneratorSpec
 from aegis_ros.wcet import Batch, Profile, ProfileKey, ProfileStore
+from test.network.generator import vision
 from test.network.generator.models import CHAT, write_gguf
 
 MS = 1_000_000
@@ -62,7 +63,7 @@ def prepared(
         spec: GeneratorSpec, model: CompiledGenerator, keys: Mapping[Shape, ProfileKey]
     ) -> None:
         for shape, key in keys.items():
-            parts = model.facts.cached_by if shape.prefill else len(model.paths)
+            parts = steps_of(model, [shape])[1]
             samples = np.full((50, parts), 2 * MS, np.int64)
             profiles.put(Profile(key, "", (Batch(samples, 1),)))
 
@@ -182,3 +183,21 @@ def test_what_cannot_be_used_is_refused_in_words(
     with pytest.raises(Refusal) as caught:
         prepared(config, changed=changed, to=to)
     assert said in caught.value.sentence
+
+
+def test_one_that_answers_about_images_has_their_encoder_measured_and_counted(config: Path) -> None:
+    path = vision.write_vlm(config.parent / "seeing")
+    blind = prepared(config, changed=f"{config.parent}/tiny.gguf", to=str(path))
+    names = [each.name for each in blind.buckets]
+    assert names == ["prefill 2", "prefill 4", "prefill 8", "decode 1"]
+    seeing = {"changed": "parts: 2", "to": "parts: 2, image: {topic: /eye, parts: 3}"}
+    found = prepared(config, **seeing)
+    assert [each.name for each in found.buckets] == [*names[:3], "encode 16", "decode 1"]
+    assert len(found.buckets[3].parts_ns) == 3
+    rows, pixels = 16 * 32 * 4, 16 * 16 * 3
+    holding = found.holding().footprint
+    assert holding.state == found.cache.footprint.total + rows
+    assert holding.staging == 2 * pixels
+    assert holding.weights > blind.holding().footprint.weights
+    with pytest.raises(Refusal, match="image: the model takes no images"):
+        prepared(config, changed=str(path), to=f"{config.parent}/tiny.gguf")

@@ -229,3 +229,41 @@ def test_every_request_is_answered_with_all_its_tokens_in_order(
         assert [token.number for token in own] == list(range(1, count + 1))
         assert [token.last for token in own] == [False] * (count - 1) + [True]
     assert cache.used_bytes == 0 and not cache.waiting
+
+
+SEEING = (Shape(2, True), Shape(8, True), Shape(4, True, image=True), *SHAPES[2:])
+
+
+def test_an_image_comes_before_its_prompt_and_in_turn_with_the_answers_of_others() -> None:
+    generation = made(shapes=SEEING)
+    generation.ask(7, prompt=5, answer=3)
+    generation.first()
+    assert generation.turn == ()  # its first chunk would see nothing
+    buckets = [0]
+    generation.ended()
+    while (bucket := generation.following()) is not None:
+        buckets.append(bucket)
+        if bucket == 3 and buckets.count(3) == 1:
+            generation.ask(8, prompt=1, answer=1)
+        generation.ended()
+    assert buckets == [0, 2, 0, 0, 3, 2, 4, 3], "the image of the second beside the first answer"
+
+
+def test_an_image_that_was_not_there_is_chosen_again() -> None:
+    generation = Generation(SEEING)
+    generation.take(Reserved(0, 0, 3, 1), image=True)
+    generation.first()
+    assert generation.ended() == () and generation.following() == 2
+    generation.leave()
+    assert generation.turn == () and generation.ended() == ()
+    assert generation.following() == 2 and generation.turn == (0,)
+    assert generation.ended() == () and generation.following() == 0
+
+
+def test_a_prompt_about_nothing_needs_no_image_and_none_is_taken_without_its_bucket() -> None:
+    generation = Generation(SEEING)
+    generation.take(Reserved(0, 0, 3, 1))
+    generation.first()
+    assert generation.turn == (0,)
+    with pytest.raises(ValueError, match="no bucket"):
+        Generation(SHAPES).take(Reserved(0, 0, 3, 1), image=True)

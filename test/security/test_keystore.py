@@ -111,6 +111,13 @@ def test_prompts_go_from_the_operator_to_the_orchestrator_and_answers_back() -> 
         assert _who(heard, f"rt{topic}") == {receiver}
 
 
+def test_images_that_prompts_are_about_are_heard_by_the_orchestrator_alone() -> None:
+    image = "{topic: /eye}"
+    spec = parse_config(f"generators: [{{name: llm, model: /llm.onnx, image: {image}}}]")
+    granted = permissions(policy(enclaves(spec, Names("orchestrator"))))
+    assert _who({path: heard for path, (_, heard) in granted.items()}, "rt/eye") == {"orchestrator"}
+
+
 def test_nothing_is_granted_to_patterns_but_the_names_of_commands() -> None:
     granted = {topic for topics in _GRANTED.values() for each in topics for topic in each}
     assert {topic for topic in granted if set(topic) & set("*?[")} == {

@@ -10,6 +10,7 @@ import numpy as np
 from aegis_ros.backends.generators import CompiledGenerator, Speech, Turn, steps_of
 from aegis_ros.errors import BackendError
 from aegis_ros.memory import KvShape
+from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.scheduling.generation import Shape
 
 if TYPE_CHECKING:
@@ -26,10 +27,14 @@ class OrtGenerator:
     Args:
         decoder: with the slots of the cache.
         steps: of each step: its bucket, the part, and whether that is the bucket's last.
+        image: the bucket that makes the rows of an image; -1 for none.
     """
 
-    def __init__(self, decoder: Decoder, steps: Sequence[tuple[int, int, bool]]) -> None:
+    def __init__(
+        self, decoder: Decoder, steps: Sequence[tuple[int, int, bool]], image: int = -1
+    ) -> None:
         """Run nothing yet."""
+        self._image = image
         self._decoder: Decoder | None = decoder
         self._steps = tuple(steps)
         self._turn: Turn | None = None  # what the present bucket runs with
@@ -53,12 +58,14 @@ class OrtGenerator:
         bucket, part, last = self._steps[step]
         decoder = self._decoder
         assert decoder is not None
+        if bucket == self._image:
+            return self._see(decoder, part, speech, last=last)
         if part == 0:
             turn = self._turn = speech.begin(bucket)
             slot = turn.slot
             if slot >= 0:
                 decoder.lengths[slot : slot + len(turn.past)] = turn.past
-                decoder.begin(turn.ids, slot)
+                decoder.begin(turn.ids, slot, turn.rows)
         elif speech.between() is None:
             return None
         runs = self._turn is not None and self._turn.slot >= 0
@@ -67,6 +74,25 @@ class OrtGenerator:
         if not last:
             return speech.between()
         return speech.end(decoder.end() if runs else _NO_LOGITS)
+
+    def _see(self, decoder: Decoder, part: int, speech: Speech, *, last: bool) -> int | None:
+        """Run a part of the image encoder; return its outcome."""
+        encoder = decoder.encoder
+        assert encoder is not None
+        if part == 0:
+            turn = self._turn = speech.begin(self._image)
+            if turn.slot >= 0 and turn.pixels is not None:
+                encoder.begin(turn.pixels)
+        elif speech.between() is None:
+            return None
+        slot = -1 if self._turn is None else self._turn.slot
+        if slot >= 0:
+            encoder.run(part)
+        if not last:
+            return speech.between()
+        if slot >= 0:
+            decoder.show(encoder.end(), slot)
+        return speech.end(_NO_LOGITS)
 
     def close(self) -> None:
         """Drop the sessions and the cache."""
@@ -92,7 +118,9 @@ def load_generator(
     facts = compiled.facts
     most = 1 if facts.grows else cache.slots
     for shape in shapes:
-        if shape.tokens > (cache.max_len if shape.prefill else most):
+        if shape.image:
+            _require_rows(shape, facts)
+        elif shape.tokens > (cache.max_len if shape.prefill else most):
             kind = "prefill" if shape.prefill else "decode"
             raise BackendError(
                 f"a bucket does not fit the cache: {kind} {shape.tokens}",
@@ -112,9 +140,14 @@ def load_generator(
     begins, steps = steps_of(compiled, shapes)
     ends = (*begins[1:], steps)
     listed: list[tuple[int, int, bool]] = []
+    image = -1
     for bucket, (shape, begin, end) in enumerate(zip(shapes, begins, ends, strict=True)):
         parts = end - begin
         listed += [(bucket, part, part == parts - 1) for part in range(parts)]
+        if shape.image and decoder.encoder is not None and facts.image is not None:
+            image = bucket
+            decoder.encoder.encode(np.zeros(facts.image.shape, np.uint8))
+            continue
         size = (1, shape.tokens) if shape.prefill else (shape.tokens, 1)
         for slot in range(cache.slots - size[0] + 1):
             decoder.lengths[:] = cache.max_len - size[1]  # where it takes most memory
@@ -122,4 +155,16 @@ def load_generator(
             for part in range(parts):
                 decoder.run(part)
     decoder.lengths[:] = 0
-    return OrtGenerator(decoder, listed)
+    return OrtGenerator(decoder, listed, image)
+
+
+def _require_rows(shape: Shape, facts: GeneratorFacts) -> None:
+    """Refuse a bucket for other images than the model takes."""
+    rows = facts.image.rows if facts.image is not None and facts.image.parts else 0
+    if shape.tokens != rows:
+        raise BackendError(
+            "a bucket does not fit the images of the model",
+            where="shapes",
+            value=shape.tokens,
+            expected=f"{rows} rows" if rows else "none: it takes no images",
+        )

@@ -160,7 +160,7 @@ class EngineClient:
         """As :meth:`Engine.load_generator`."""
         with self._contents.changing:
             self._check(spec)
-            conversation = Conversation(spec.cache)
+            conversation = Conversation(spec.cache, image=spec.compiled.facts.image_shape)
             try:
                 note = send_generator(self._running(), spec, conversation)
             except EngineError:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.backends.generators import CompiledGenerator, steps_of
+from aegis_ros.backends.generators import CompiledGenerator, shapes_of, steps_of
 from aegis_ros.engine.client.process import EngineProcess
 from aegis_ros.engine.client.requests import without_texts
 from aegis_ros.engine.memory import SharedMemory
@@ -26,8 +26,7 @@ from aegis_ros.engine.messages import (
 from aegis_ros.engine.probes import inputs_bytes, inputs_in
 from aegis_ros.errors import EngineError
 from aegis_ros.memory import KvShape
-from aegis_ros.network.generator.measuring import MeasuredBucket, measured_shapes
-from aegis_ros.scheduling.generation import Shape
+from aegis_ros.network.generator.measuring import MeasuredBucket
 
 __all__ = ["measure_generator", "profile"]
 
@@ -103,7 +102,7 @@ def measure_generator(
         EngineError: it fails, or the engine is gone.
     """
     facts = compiled.facts
-    shapes = tuple(Shape(size, prefill) for prefill, size in measured_shapes(facts, slots))
+    shapes = shapes_of(facts, slots)
     cache = KvShape(slots, facts.context, facts.kv_bytes_per_token)
     handles: list[int] = []
     try:
@@ -121,7 +120,7 @@ def measure_generator(
     table = np.asarray(samples, np.int64).reshape(-1, steps)
     columns = np.split(table, begins[1:], axis=1)
     return [
-        MeasuredBucket(shape.prefill, shape.tokens, taken)
+        MeasuredBucket(shape.prefill, shape.tokens, taken, shape.image)
         for shape, taken in zip(shapes, columns, strict=True)
     ]
 

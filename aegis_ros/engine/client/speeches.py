@@ -127,6 +127,8 @@ class Speeches:
                     sampling.temperature,
                     sampling.top_p,
                     sampling.seed,
+                    asked.image is not None,
+                    asked.image,
                 ),
             )
             generator.answers[asked.request] = answer
@@ -271,6 +273,8 @@ def _check(asked: Asked, generator: _Generator) -> None:
     vocabulary = generator.spec.compiled.facts.vocabulary
     count = len(asked.tokens)
     sound = count and min(asked.tokens) >= 0 and max(asked.tokens) < vocabulary
+    image = None if asked.image is None else asked.image.shape
+    takes = generator.spec.compiled.facts.image_shape
     taken = {each.slot for each in generator.answers.values()}
     for where, valid, value, expected in (
         ("request", asked.request not in generator.answers, asked.request, "one that is not there"),
@@ -278,6 +282,12 @@ def _check(asked: Asked, generator: _Generator) -> None:
         ("slot", asked.slot not in taken, asked.slot, "a free one"),
         ("tokens", 1 <= count <= cache.max_len, count, f"1 to {cache.max_len} tokens"),
         ("tokens", sound, "others", f"tokens from 0 to {vocabulary - 1}"),
+        (
+            "image",
+            image is None or image == takes,
+            image,
+            f"uint8 {list(takes)}" if takes else "none",
+        ),
         ("answer", asked.answer >= 1, asked.answer, "at least 1 token"),
     ):
         if not valid:

@@ -212,7 +212,7 @@ class ControlServer:
                 spec.criticality,
                 "best_effort, or low with a period and a decode for all slots",
             )
-        conversation = Conversation(spec.cache, fds.pop(0))
+        conversation = Conversation(spec.cache, fds.pop(0), spec.compiled.facts.image_shape)
 
         def report(
             slot: int, number: int, count: int, *, ending: Ending | None = None, text: str = ""

@@ -118,7 +118,10 @@ class Profiler:
         )
         with ExitStack() as undo:
             undo.callback(self._backend.unload, network)
-            rehearsal = Rehearsal(request.shapes, request.cache, request.compiled.facts.vocabulary)
+            facts = request.compiled.facts
+            rehearsal = Rehearsal(
+                request.shapes, request.cache, facts.vocabulary, facts.image_shape
+            )
             undo.callback(rehearsal.close)
             part = Part(network, [], (), rehearsal)
             colds = frozenset(steps_of(request.compiled, request.shapes)[0][1:])

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from aegis_ros.memory import KvShape, Reserved
 from aegis_ros.network.generator.ending import Ending
 from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.network.generator.sampling import Sampler, Sampling
+from aegis_ros.network.generator.vision.facts import NO_ROW, ImageFacts, image_rows
 from aegis_ros.scheduling.generation import Generation, Shape
 
 __all__ = ["Rehearsal", "Report", "Speaker"]
@@ -33,9 +35,16 @@ class Report(Protocol):
 
 
 class _Answer:
-    __slots__ = ("last", "length", "most", "number", "prompt", "said", "sampler", "slot")
+    __slots__ = (
+        "last", "length", "most", "number", "prompt", "rows", "said", "sampler", "shown", "slot",
+    )  # fmt: skip
 
-    def __init__(self, slot: int, request: Request) -> None:
+    def __init__(self, slot: int, request: Request, image: ImageFacts | None) -> None:
+        # Which row of its image each token of the prompt stands for.
+        self.rows = np.full(len(request.tokens), NO_ROW)
+        if request.shown and image is not None:
+            self.rows = image_rows(request.tokens, image)
+        self.shown = request.shown
         self.slot = slot
         self.number = request.number
         self.prompt = request.tokens
@@ -67,13 +76,18 @@ class Speaker:
         self._shapes = tuple(shapes)
         self._turns = [Turn(shape) for shape in shapes]
         self._vocabulary = facts.vocabulary
+        seen = any(shape.image for shape in shapes)
+        self._sees = facts.image if seen else None
+        self._unread = False  # the image of the present bucket, by this processor
         self._ends = frozenset(facts.ends)
         self._conversation = conversation
         self._report = report
         self._generation = Generation(shapes)
         # The smallest chunk and the smallest decode stay, whatever the limits are.
         self._least = {
-            prefill: min(each.tokens for each in shapes if each.prefill is prefill)
+            prefill: min(
+                each.tokens for each in shapes if each.prefill is prefill and not each.image
+            )
             for prefill in (True, False)
         }
         self._limits = conversation.limits()
@@ -95,6 +109,7 @@ class Speaker:
         elif self._too_long(bucket) or not self._wanted():  # since it was chosen
             self._generation.leave()
         self._expected = None  # until it has ended
+        self._unread = False
         self._bucket = bucket
         self._began_ns = time.monotonic_ns()
         turn = self._turns[bucket]
@@ -102,11 +117,19 @@ class Speaker:
         if not answers:
             turn.slot = -1
             return turn
+        if self._shapes[bucket].image:
+            (answer,) = answers
+            turn.pixels = self._conversation.pixels(answer.slot)
+            self._unread = turn.pixels is None
+            turn.slot = -1 if self._unread else answer.slot
+            return turn
         if self._shapes[bucket].prefill:
             (answer,) = answers
             turn.slot = answer.slot
             turn.past[0] = answer.length
-            turn.ids[0] = answer.prompt[answer.length : answer.length + turn.ids.shape[1]]
+            after = answer.length + turn.ids.shape[1]
+            turn.ids[0] = answer.prompt[answer.length : after]
+            turn.rows[0] = answer.rows[answer.length : after]
             return turn
         batch = len(turn.past)
         turn.slot = first = min(min(each.slot for each in answers), len(self._slots) - batch)
@@ -115,10 +138,13 @@ class Speaker:
             # One without a turn writes to where its next token will lie, which is free.
             turn.past[row] = 0 if other is None else other.length
             turn.ids[row, 0] = 0
+            turn.rows[row, 0] = NO_ROW
         for answer in answers:
             at = answer.length
             known = at < len(answer.prompt)
-            turn.ids[answer.slot - first, 0] = answer.prompt[at] if known else answer.last
+            row = answer.slot - first
+            turn.ids[row, 0] = answer.prompt[at] if known else answer.last
+            turn.rows[row, 0] = answer.rows[at] if known else NO_ROW
         return turn
 
     def between(self) -> int | None:
@@ -147,6 +173,8 @@ class Speaker:
     def _too_long(self, bucket: int) -> bool:
         """Return whether limits do not allow a bucket."""
         shape = self._shapes[bucket]
+        if shape.image:  # it has no smaller one: without it, no request is left
+            return False
         chunk, batch = self._conversation.limits()
         most = chunk if shape.prefill else batch
         return shape.tokens > max(most, self._least[shape.prefill])
@@ -156,7 +184,10 @@ class Speaker:
         generation = self._generation
         now_ns = time.monotonic_ns()
         turn = self._turns[self._bucket]
-        count = turn.ids.shape[1]
+        if self._unread:
+            self._unread = False
+            generation.leave()
+        count = 0 if self._shapes[self._bucket].image else turn.ids.shape[1]
         longest = answers = tokens = 0
         for number in generation.turn:
             answer = self._by_number[number]
@@ -235,7 +266,7 @@ class Speaker:
 
     def _take(self, slot: int, number: int, *, begins: bool) -> bool:
         """Take in the request in a slot, and return whether it is one; refuse what can be none."""
-        found = _read(self._conversation, slot, self._vocabulary)
+        found = _read(self._conversation, slot, self._vocabulary, self._sees)
         if found is None and not begins:
             return False  # it is still being written
         if found is None:
@@ -249,7 +280,8 @@ class Speaker:
         # The last token need not be in the cache.
         most = min(found.most, self._conversation.cache.max_len - len(found.prompt) + 1)
         self._answers[slot] = self._by_number[number] = found
-        self._generation.take(Reserved(number, slot, len(found.prompt), most))
+        reserved = Reserved(number, slot, len(found.prompt), most)
+        self._generation.take(reserved, image=found.shown)
         return True
 
     def _finish(self, answer: _Answer, ending: Ending, text: str = "") -> None:
@@ -273,14 +305,24 @@ class Rehearsal:
         shapes: of the buckets.
         cache: its slots.
         vocabulary: how many tokens there are.
+        image: extents of the image that one of them makes the rows of; none for no images.
     """
 
-    def __init__(self, shapes: Sequence[Shape], cache: KvShape, vocabulary: int) -> None:
+    def __init__(
+        self,
+        shapes: Sequence[Shape],
+        cache: KvShape,
+        vocabulary: int,
+        image: tuple[int, ...] = (),
+    ) -> None:
         """Prepare what each bucket runs with."""
         self._turns = [Turn(shape) for shape in shapes]
-        for turn in self._turns:
+        for shape, turn in zip(shapes, self._turns, strict=True):
             turn.slot = 0
-            turn.past[:] = cache.max_len - turn.ids.shape[1]
+            if shape.image:
+                turn.pixels = np.zeros(image, np.uint8)
+            else:
+                turn.past[:] = cache.max_len - turn.ids.shape[1]
         # What takes longest: to draw from all tokens.
         self._sampler = Sampler(Sampling(1.0, 1.0, 0))
         self._drawn = 0
@@ -291,7 +333,10 @@ class Rehearsal:
 
     def begin(self, bucket: int) -> Turn:
         """Return what a bucket runs with where it takes longest."""
-        return self._turns[bucket]
+        turn = self._turns[bucket]
+        if turn.pixels is not None:
+            crc32(turn.pixels.data)  # as an image is read
+        return turn
 
     def between(self) -> int | None:
         """Go on."""
@@ -310,7 +355,9 @@ class Rehearsal:
         self._conversation.close()
 
 
-def _read(conversation: Conversation, slot: int, vocabulary: int) -> _Answer | str | None:
+def _read(
+    conversation: Conversation, slot: int, vocabulary: int, image: ImageFacts | None = None
+) -> _Answer | str | None:
     """Return the request in a slot, or why it can be none; ``None`` where it is not whole."""
     request = conversation.request(slot)
     if request is None:
@@ -320,7 +367,13 @@ def _read(conversation: Conversation, slot: int, vocabulary: int) -> _Answer | s
         return "a token of the prompt is none of the model"
     if request.answer < 1:
         return "no token is asked for"
+    if request.shown and image is None:
+        return "the model takes no images"
+    if request.shown and image is not None:
+        places = int((tokens == image.token).sum())
+        if places != image.rows:
+            return f"the prompt has {places} places for the {image.rows} rows of its image"
     try:
-        return _Answer(slot, request)
+        return _Answer(slot, request, image)
     except AegisError as error:
         return str(error)

@@ -49,7 +49,7 @@ class Decoder:
         image = facts.image
         own = len(paths) - facts.encoder_parts
         self._sessions = opened_sessions(paths[:own])
-        self.encoder = None if image is None else Encoder(image, paths[own:])
+        self.encoder = Encoder(image, paths[own:]) if image is not None and image.parts else None
         # The image that each sequence is shown.
         self._images: npt.NDArray[Any] | None = None
         if image is not None:

@@ -68,6 +68,11 @@ class GeneratorFacts:
         return 0 if self.image is None else self.image.parts
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Extents of the image that prompts may be about; none where there is no encoder."""
+        return self.image.shape if self.image is not None and self.image.parts else ()
+
+    @property
     def kv_bytes_per_token(self) -> int:
         """Bytes of the cache for each token; a cache that grows is held twice."""
         one = 2 * self.layers * self.kv_heads * self.head_dim * np.dtype(self.kv_dtype).itemsize

@@ -14,6 +14,7 @@ from aegis_ros.errors import ConfigError
 from aegis_ros.network.generator.buckets import BATCHES, CHUNKS
 from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.network.generator.facts import GeneratorFacts
+from aegis_ros.network.generator.vision.encoder import Encoder
 
 if TYPE_CHECKING:  # an engine loads this file, and nothing that prepares
     from aegis_ros.network.generator.preparing import PreparedGenerator
@@ -39,11 +40,13 @@ class MeasuredBucket:
         prefill: whether it is a chunk.
         tokens: of the chunk; else how many sequences.
         samples_ns: int64 [runs, parts], in the order of measurement.
+        image: whether it makes the rows of an image, ``tokens`` of them.
     """
 
     prefill: bool
     tokens: int
     samples_ns: npt.NDArray[np.int64]
+    image: bool = False
 
 
 class TimedDecoder(Decoder):
@@ -79,6 +82,8 @@ def measure_buckets(
 ) -> list[MeasuredBucket]:
     """Run every chunk and every decode that fits, in turns, each at the end of a full context.
 
+    So is the image encoder, where there is one.
+
     A step takes longest there, so that it takes no longer anywhere else. In turns, a slow moment of
     the machine hits all of them.
 
@@ -95,6 +100,8 @@ def measure_buckets(
     """
     shapes = measured_shapes(facts, slots)
     taken: list[list[list[int]]] = [[] for _ in shapes]
+    seen: list[list[int]] = []
+    pixels = np.zeros(facts.image_shape, np.uint8)
     for count in range(WARM_UP + runs):
         for kept, (prefill, size) in zip(taken, shapes, strict=True):
             if prefill:
@@ -105,12 +112,33 @@ def measure_buckets(
                 decoder.decode([0] * size, slot=0)
             if count >= WARM_UP:
                 kept.append(decoder.parts_ns)
+        if facts.image_shape and decoder.encoder is not None:
+            parts_ns = _encoded(decoder.encoder, pixels)
+            if count >= WARM_UP:
+                seen.append(parts_ns)
         if progress is not None:
             progress(count + 1)
-    return [
+    found = [
         MeasuredBucket(prefill, size, np.array(kept, np.int64))
         for kept, (prefill, size) in zip(taken, shapes, strict=True)
     ]
+    if facts.image is not None and seen:
+        samples = np.array(seen, np.int64)
+        found.append(MeasuredBucket(True, facts.image.rows, samples, image=True))
+    return found
+
+
+def _encoded(encoder: Encoder, pixels: npt.NDArray[np.uint8]) -> list[int]:
+    """Have an image encoded; return how long each part took."""
+    taken = []
+    for part in range(encoder.parts):
+        begun = time.perf_counter_ns()
+        if part == 0:
+            encoder.begin(pixels)
+        encoder.run(part)
+        taken.append(max(1, time.perf_counter_ns() - begun))
+    encoder.end()
+    return taken
 
 
 def measure_prepared(

@@ -42,11 +42,16 @@ def _prompt_withdrawn(reason: prompts.PromptWithdrawn) -> str:
     )
 
 
+def _called(kind: str) -> str:
+    """Return what messages of a type are to a generator."""
+    return "images" if kind.endswith("/Image") else "prompts"
+
+
 @words_of(prompts.CannotTakePrompts)
 def _cannot_take_prompts(reason: prompts.CannotTakePrompts) -> str:
     return (
-        f"{reason.task} takes no prompts: {reason.topic} cannot be used as {reason.type} "
-        f"({inner(reason.problem)}); choose another topic"
+        f"{reason.task} takes no {_called(reason.type)}: {reason.topic} cannot be used as "
+        f"{reason.type} ({inner(reason.problem)}); choose another topic"
     )
 
 
@@ -55,5 +60,6 @@ def _prompts_of_other_type(reason: prompts.PromptsOfOtherType) -> str:
     publisher = reason.publisher or "a publisher"
     return (
         f"{reason.task} receives nothing from {publisher} on {reason.topic}: it publishes "
-        f"{reason.offered}, and prompts are {reason.requested}; choose another topic"
+        f"{reason.offered}, and {_called(reason.requested)} are {reason.requested}; choose another "
+        "topic"
     )

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import onnx
 import pytest
 
 pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
+from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.errors import ConfigError, InputError, ModelError
-from aegis_ros.network.generator import conversion_child
 from aegis_ros.network.generator.answering import Answer, Question, answered
 from aegis_ros.network.generator.chat import rendered
 from aegis_ros.network.generator.decoder import Decoder
-from aegis_ros.network.generator.facts import GeneratorFacts
-from aegis_ros.network.generator.preparing import tokenizer_of
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.network.generator.vision.facts import ImageFacts, image_rows
 from aegis_ros.network.generator.vision.pixels import pixels_of
 from aegis_ros.network.generator.vision.prompting import chat_text, with_image
 from aegis_ros.network.generator.vision.published import vision_of
-from aegis_ros.network.model_file import ModelFile
 from test.network.generator.models import CHAT
 from test.network.generator.vision import (
     AROUND,
@@ -39,60 +33,23 @@ from test.network.generator.vision import (
     TOKEN,
     encoder,
     greedy,
+    made,
+    picture,
+    prompt,
     write_vlm,
 )
 
-PROMPT = [5, 6, TOKEN + 1, *[TOKEN] * ROWS, TOKEN + 1, 70, 71, 72]
+PROMPT = prompt()
 
 
-@dataclass(frozen=True)
-class Made:
-    """A model that the child's work was done for in this process."""
-
-    facts: GeneratorFacts
-    paths: list[str]
-
-    def decoder(self, slots: int = 1) -> Decoder:
-        return Decoder(self.facts, self.paths, context=self.facts.context, slots=slots)
+def decoder(model: CompiledGenerator, slots: int = 1) -> Decoder:
+    return Decoder(model.facts, model.paths, context=model.facts.context, slots=slots)
 
 
-def made(path: Path, folder: Path, *, parts: int = 1, image_parts: int = 1) -> Made:
-    """Do what the child does with the files beside a decoder."""
-    folder.mkdir(exist_ok=True)
-    roots = [str(path.parent.parent)]
-    beside = tokenizer_of(str(path), roots)
-    assert beside is not None
-    with ExitStack() as opened:
-        file = opened.enter_context(ModelFile(path))
-        vision = opened.enter_context(vision_of(str(path), roots))
-        request = {
-            "context": 0,
-            "descriptor": file.descriptor,
-            "digest": file.digest,
-            "folder": str(folder),
-            "gguf": False,
-            "image_parts": image_parts,
-            "name": path.name,
-            "parts": parts,
-            "stated_context": beside.context,
-            "template": beside.template,
-            "tokenizer": {"tokenizer": beside.tokenizer, "config": beside.config},
-        }
-        if vision is not None:
-            request["vision"] = vision.request()
-        found = conversion_child.answer(json.loads(json.dumps(request)))
-    paths = [str(folder / f"{number}.onnx") for number in range(found["parts"])]
-    return Made(msgspec.convert(found["facts"], GeneratorFacts), paths)
-
-
-def picture(seed: int, size: tuple[int, int] = (EDGE, EDGE)) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
-
-
-def answer(model: Made, image: np.ndarray | None, chunk: int = 32) -> list[int]:
+def answer(model: CompiledGenerator, image: np.ndarray | None, chunk: int = 32) -> list[int]:
     question = Question(tokens=PROMPT, sampling=Sampling(), most=16, chunk=chunk, image=image)
     one = Answer(model.facts, [b""] * model.facts.vocabulary, question)
-    for _ in answered(model.decoder(), [one]):
+    for _ in answered(decoder(model), [one]):
         pass
     return one.tokens
 
@@ -115,30 +72,30 @@ def test_chunks_and_parts_do_not_change_a_bit_of_what_is_made_of_an_image(tmp_pa
     cut = made(path, tmp_path / "cut", parts=3, image_parts=4)
     logits = []
     for model, sizes in ((whole, [22]), (cut, [22]), (cut, [2] * 11), (cut, [8, 8, 4, 2])):
-        decoder = model.decoder(slots=2)
+        running = decoder(model, slots=2)
         image = model.facts.image
-        assert image is not None and decoder.encoder is not None
-        decoder.show(decoder.encoder.encode(picture(2)), slot=0)
-        decoder.show(decoder.encoder.encode(picture(1)), slot=1)
+        assert image is not None and running.encoder is not None
+        running.show(running.encoder.encode(picture(2)), slot=0)
+        running.show(running.encoder.encode(picture(1)), slot=1)
         rows = image_rows(PROMPT, image)
         at = 0
         for size in sizes:
             for slot in (0, 1):  # one does not see the image of the other
-                decoder.prefill(PROMPT[at : at + size], slot=slot, rows=rows[at : at + size])
+                running.prefill(PROMPT[at : at + size], slot=slot, rows=rows[at : at + size])
             at += size
-        logits.append([decoder.decode([70], slot=slot) for slot in (0, 1)])
+        logits.append([running.decode([70], slot=slot) for slot in (0, 1)])
     assert all(np.array_equal(one, logits[0]) for one in logits[1:])
     assert not np.array_equal(*logits[0])
 
 
 def test_a_prompt_without_an_image_is_that_of_a_language_model(tmp_path: Path) -> None:
     path = write_vlm(tmp_path / "model")
-    decoder = made(path, tmp_path / "made").decoder(slots=2)
-    assert decoder.encoder is not None
-    decoder.show(decoder.encoder.encode(picture(1)), slot=1)
+    running = decoder(made(path, tmp_path / "made"), slots=2)
+    assert running.encoder is not None
+    running.show(running.encoder.encode(picture(1)), slot=1)
     for slot in (0, 1):
-        decoder.prefill([5, 6, 7], slot=slot)
-    logits = [decoder.decode([8], slot=slot) for slot in (0, 1)]
+        running.prefill([5, 6, 7], slot=slot)
+    logits = [running.decode([8], slot=slot) for slot in (0, 1)]
     assert np.array_equal(*logits)
 
 

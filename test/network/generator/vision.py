@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper, utils
 
+from aegis_ros.backends.generators import CompiledGenerator
+from aegis_ros.network.generator import conversion_child
+from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.network.generator.gguf_file import GgufFile
+from aegis_ros.network.generator.preparing import tokenizer_of
+from aegis_ros.network.generator.vision.published import vision_of
 from aegis_ros.network.generator.vocabulary import of_gguf
+from aegis_ros.network.model_file import ModelFile
 from test.network.generator.export import CONTEXT, HEADS, HIDDEN, LAYERS, SIZE, graph
 from test.network.generator.models import tokens, write_gguf
 
@@ -224,6 +233,51 @@ def write_vlm(
         said = said | dict((changed or {}).get(name, {}))
         (folder / f"{name}.json").write_text(json.dumps(said))
     return graphs / "decoder_model_merged.onnx"
+
+
+def made(path: Path, folder: Path, *, parts: int = 1, image_parts: int = 1) -> CompiledGenerator:
+    """Do what the child does with the files beside a decoder, in this process."""
+    folder.mkdir(exist_ok=True)
+    roots = [str(path.parent.parent)]
+    beside = tokenizer_of(str(path), roots)
+    assert beside is not None
+    with ExitStack() as opened:
+        file = opened.enter_context(ModelFile(path))
+        vision = opened.enter_context(vision_of(str(path), roots))
+        request = {
+            "context": 0,
+            "descriptor": file.descriptor,
+            "digest": file.digest,
+            "folder": str(folder),
+            "gguf": False,
+            "image_parts": image_parts,
+            "name": path.name,
+            "parts": parts,
+            "stated_context": beside.context,
+            "template": beside.template,
+            "tokenizer": {"tokenizer": beside.tokenizer, "config": beside.config},
+        }
+        if vision is not None:
+            request["vision"] = vision.request()
+        found = conversion_child.answer(json.loads(json.dumps(request)))
+    paths = [folder / f"{number}.onnx" for number in range(found["parts"])]
+    return CompiledGenerator(
+        "key",
+        tuple(map(str, paths)),
+        tuple(sha256(each.read_bytes()).hexdigest() for each in paths),
+        msgspec.convert(found["facts"], GeneratorFacts),
+        sum(each.stat().st_size for each in paths),
+    )
+
+
+def prompt() -> list[int]:
+    """Tokens of a prompt about an image."""
+    return [5, 6, TOKEN + 1, *[TOKEN] * ROWS, TOKEN + 1, 70, 71, 72]
+
+
+def picture(seed: int, size: tuple[int, int] = (EDGE, EDGE)) -> np.ndarray:
+    """An image, of noise."""
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
 
 
 def greedy(folder: Path, prompt: Sequence[int], pixels: np.ndarray, count: int) -> list[int]:

@@ -62,6 +62,7 @@ class Encoder:
                 value=f"{pixels.dtype} {list(pixels.shape)}",
                 expected=f"uint8 {list(self._pixels.shape)}",
             )
+        self._values.clear()
         self._pixels[...] = pixels
 
     def run(self, part: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +54,9 @@ class ImageFacts:
         return self.rows * self.width * np.dtype(self.dtype).itemsize
 
 
-def image_rows(tokens: Sequence[int], facts: ImageFacts) -> npt.NDArray[np.int64]:
+def image_rows(
+    tokens: Sequence[int] | npt.NDArray[np.integer[Any]], facts: ImageFacts
+) -> npt.NDArray[np.int64]:
     """Return which row of the image each token of a prompt stands for; ``NO_ROW`` for none."""
     stands = np.asarray(tokens, np.int64) == facts.token
     return np.where(stands, np.cumsum(stands) - 1, NO_ROW)
