@@ -7,7 +7,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from aegis_ros.backends.base import Arrays, CompiledNetwork, Shapes
+from aegis_ros.backends.openvino.marks import Made, is_marked, mark, reason
 from aegis_ros.backends.openvino.stacks import small_stacks
 from aegis_ros.backends.openvino.toolkit import Device, load_openvino
 from aegis_ros.backends.outputs import copy_to_front
@@ -24,7 +28,9 @@ class _Segment:
         fed: (port, place) of the network's inputs that it reads, place being that among them.
         read_back: (port, place) of network outputs that it reads from the caller's arrays.
         direct: (port, place) of outputs it writes to the caller's arrays.
-        made: (port, place) of outputs whose extents only a run shows.
+        handed_on: what it makes for later segments, whose extents are fixed.
+        made: (output, place) of outputs whose extents only a run shows.
+        given_up: why the first run was that was given up; empty where none was.
     """
 
     def __init__(self, request: Any) -> None:
@@ -32,7 +38,9 @@ class _Segment:
         self.fed: list[tuple[int, int]] = []
         self.read_back: list[tuple[int, int]] = []
         self.direct: list[tuple[int, int]] = []
-        self.made: list[tuple[int, int]] = []
+        self.handed_on: list[npt.NDArray[np.generic]] = []
+        self.made: list[tuple[Made, int]] = []
+        self.given_up = ""
 
 
 class OpenVinoNetwork:
@@ -82,7 +90,8 @@ class OpenVinoNetwork:
         Extents of outputs that are not complete yet are those of an earlier run.
 
         Raises:
-            BackendError: an input is not what the network takes, or an output has no room.
+            BackendError: an input is not what the network takes, an output has no room, or an
+                operator failed.
         """
         segment, tensor = self._segments[index], self._tensor
         request = segment.request
@@ -93,16 +102,21 @@ class OpenVinoNetwork:
                 request.set_input_tensor(port, tensor(outputs[place], shared_memory=True))
             for port, place in segment.direct:
                 request.set_output_tensor(port, tensor(outputs[place], shared_memory=True))
+            marked = [mark(outputs[place]) for _, place in segment.direct]
+            marked += [mark(values) for values in segment.handed_on]
+            for output, _ in segment.made:
+                output.mark()
             request.infer(share_outputs=True)  # else it would copy what nobody looks at
         except Exception as error:  # its exceptions have no common type
             # What an engine has no use for.
             from aegis_ros.backends.openvino.refusals import openvino_text
 
             raise BackendError(openvino_text(error)) from error
-        for port, place in segment.made:
-            self._shapes[place] = copy_to_front(
-                self._infos[place], request.get_output_tensor(port).data, outputs[place]
-            )
+        if is_marked(marked) or any(output.is_marked for output, _ in segment.made):
+            segment.given_up = segment.given_up or reason(request)
+            raise BackendError(segment.given_up)
+        for output, place in segment.made:
+            self._shapes[place] = copy_to_front(self._infos[place], output.data, outputs[place])
         return tuple(self._shapes) if self._dynamic else None
 
     def close(self) -> None:
@@ -125,8 +139,11 @@ class OpenVinoNetwork:
             place = self._outputs.get(name)
             if place is None:
                 self._between[name] = segment.request.get_output_tensor(port)
+                segment.handed_on.append(self._between[name].data)
             elif name in dynamic:
-                segment.made.append((port, place))
+                largest = [int(extent) for extent in self._infos[place].shape]
+                made = Made(self._tensor, segment.request, port, largest)
+                segment.made.append((made, place))
             else:
                 segment.direct.append((port, place))
         return segment
