@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenVinoBackend", "OpenVinoGpuBackend", "OpenVinoNpuBackend", "load_network"]
 
 _BUILD_TIMEOUT_S = 600.0
+_REVISION = 2  # of what is made of a network; raise it when that changes
 
 
 class OpenVinoBackend(OnCores):
@@ -80,7 +81,7 @@ class OpenVinoBackend(OnCores):
             self.name,
             prepared,
             ArtifactCache(cache_dir / self.name),
-            made_for=self.device_name(),
+            made_for=f"{_REVISION}-{self.device_name()}",
             segments=segments,
             make=lambda scratch, parts: self._make(prepared, scratch, parts),
         )

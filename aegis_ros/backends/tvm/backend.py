@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["TvmBackend", "load_network"]
 
 _BUILD_TIMEOUT_S = 900.0
+_REVISION = 2  # of what is made of a network; raise it when that changes
 
 
 class TvmBackend(OnCores):
@@ -77,7 +78,7 @@ class TvmBackend(OnCores):
             self.name,
             prepared,
             ArtifactCache(cache_dir / self.name),
-            made_for=f"{self._version}-{platform.machine()}-{cpu_name()}",
+            made_for=f"{_REVISION}-{self._version}-{platform.machine()}-{cpu_name()}",
             segments=segments,
             make=lambda scratch, parts: self._make(prepared, scratch, parts),
         )

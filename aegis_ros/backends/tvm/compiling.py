@@ -10,8 +10,9 @@ from typing import Any
 
 import onnx
 
+from aegis_ros.backends.divisors import without_zeros
+from aegis_ros.backends.indices import within_bounds
 from aegis_ros.backends.tvm.channels import resized_by_channels
-from aegis_ros.backends.tvm.indices import within_bounds
 from aegis_ros.backends.tvm.library import Signature, write_library
 from aegis_ros.backends.tvm.refusals import extents_decided, of_extents
 from aegis_ros.backends.tvm.toolkit import load_compiler
@@ -58,7 +59,8 @@ def compile_part(
     tvm = load_compiler()
     from tvm.relax.frontend.onnx import from_onnx
 
-    model = within_bounds(resized_by_channels(onnx.load_model(str(source))))
+    model = within_bounds(resized_by_channels(onnx.load_model(str(source))), "TVM")
+    model = without_zeros(model)
     constants = {item.name for item in model.graph.initializer}
     takes = tuple(item.name for item in model.graph.input if item.name not in constants)
     makes = tuple(item.name for item in model.graph.output)

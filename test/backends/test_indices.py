@@ -11,13 +11,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from aegis_ros.backends.outputs import output_arrays
-from aegis_ros.backends.tvm.backend import TvmBackend, load_network
-from aegis_ros.backends.tvm.indices import within_bounds
+from aegis_ros.backends.indices import within_bounds
 from aegis_ros.errors import ModelError
-from aegis_ros.network import Feed, prepare
-from aegis_ros.spec import PreprocessSpec
 from test.backends.extras import needs
+from test.backends.rare_frames import USUAL, loaded
 
 TABLE = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -66,7 +63,7 @@ def test_indices_that_are_there_stay_and_others_are_moved_to_the_nearest(
     operator: str, indices: tuple[int, ...], given: dict[str, Any], counts: Any
 ) -> None:
     model = indexing(operator, indices, **given)
-    bounded = within_bounds(model)
+    bounded = within_bounds(model, "TVM")
     rng = np.random.default_rng(3)
     there = rng.integers(np.negative(counts), counts, indices)
     np.testing.assert_array_equal(run(bounded, there), run(model, there))
@@ -81,7 +78,7 @@ def test_a_network_without_such_indices_stays_as_it_is() -> None:
     model = indexing("Gather", (2,))
     del model.graph.input[:]
     model.graph.initializer.append(numpy_helper.from_array(np.array([1, 2]), "index"))
-    assert within_bounds(model) is model
+    assert within_bounds(model, "TVM") is model
 
 
 def test_a_tensor_whose_extents_a_frame_decides_is_refused() -> None:
@@ -89,64 +86,85 @@ def test_a_tensor_whose_extents_a_frame_decides_is_refused() -> None:
     del model.graph.initializer[:]
     model.graph.input.append(helper.make_tensor_value_info("table", TensorProto.FLOAT, ["n", 3]))
     with pytest.raises(ModelError, match="index of Gather that a run computes") as caught:
-        within_bounds(model)
-    assert "fixed extents" in caught.value.hint
+        within_bounds(model, "TVM")
+    assert caught.value.value == "output" and "fixed extents" in caught.value.hint
 
 
-@needs("tvm")
-def test_a_frame_that_makes_an_index_point_nowhere_harms_nothing(tmp_path: Path) -> None:
-    """None of the frames that a network is tried on does: they are neither all 137 nor near it."""
-    operators = ["Gather", "GatherElements", "GatherND", "ScatterElements"]
+@pytest.mark.parametrize("operator", ["Gather", "GatherElements", "GatherND"])
+def test_places_are_counted_in_a_run_where_the_runtime_can(operator: str) -> None:
+    parts = 1 if operator == "GatherND" else 3
+    model = indexing(operator, (2, parts))
+    del model.graph.initializer[:]
+    model.graph.input.append(helper.make_tensor_value_info("table", TensorProto.FLOAT, ["n", 3]))
+    counted = within_bounds(model, "OpenVINO", counting=True)
+    session = onnxruntime.InferenceSession(
+        counted.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    for table in (TABLE, TABLE[:2]):
+        index = np.array([[9, 1, 0], [-9, -1, 1]])[:, :parts]
+        (found,) = session.run(None, {"index": index, "table": table})
+        nearest = np.clip(index, -len(table), len(table) - 1)
+        wanted = {
+            "Gather": table[nearest],
+            "GatherElements": np.take_along_axis(table, nearest, 0),
+            "GatherND": table[nearest[:, 0]],
+        }
+        np.testing.assert_array_equal(found, wanted[operator])
+
+
+def test_what_pools_and_what_aligns_point_into_counts_from_the_beginning() -> None:
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, 1, 1])
+    index = helper.make_tensor_value_info("index", TensorProto.INT64, [1, 1, 1, 1])
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, None)
+    pooled = helper.make_node(
+        "MaxUnpool", ["image", "index"], ["output"], kernel_shape=[2, 2], strides=[2, 2]
+    )
+    graph = helper.make_graph([pooled], "unpooling", [image, index], [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = onnxruntime.InferenceSession(
+        within_bounds(model, "TVM").SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    for asked, place in ((2, 2), (9, 3), (-1, 0)):
+        frame = {"image": np.ones((1, 1, 1, 1), np.float32), "index": np.full((1, 1, 1, 1), asked)}
+        (made,) = session.run(None, frame)
+        assert np.flatnonzero(made).tolist() == [place]
+
+
+@pytest.mark.parametrize(
+    "backend", [pytest.param(name, marks=needs(name)) for name in ("openvino", "tvm")]
+)
+def test_a_frame_that_makes_an_index_point_nowhere_harms_nothing(
+    backend: str, tmp_path: Path
+) -> None:
     nodes = [
-        helper.make_node("ReduceMin", ["input"], ["least"], keepdims=0),
-        helper.make_node("Sub", ["least", "rare"], ["off"]),
-        helper.make_node("Abs", ["off"], ["away"]),
-        helper.make_node("Less", ["away", "half"], ["is_rare"]),
-        helper.make_node("Where", ["is_rare", "beyond", "there"], ["at"]),
-        helper.make_node("Reshape", ["at", "one"], ["index"]),
-        helper.make_node("Reshape", ["at", "tuple"], ["index of GatherND"]),
-        helper.make_node("ReduceMean", ["input"], ["mean"], keepdims=0),
+        helper.make_node("Reshape", ["asked", "one"], ["index"]),
+        helper.make_node("Reshape", ["asked", "tuple"], ["index of GatherND"]),
     ]
-    for operator in operators:
+    factors = {"Gather": 1, "GatherElements": 10, "GatherND": 100, "ScatterElements": 1000}
+    for operator in factors:
         index = "index of GatherND" if operator == "GatherND" else "index"
         inputs = ["table", index] + ["new"] * operator.startswith("Scatter")
         nodes += [
             helper.make_node(operator, inputs, [f"found by {operator}"]),
-            helper.make_node("Add", [f"found by {operator}", "mean"], [operator]),
+            helper.make_node("Mul", [f"found by {operator}", operator], [f"part of {operator}"]),
         ]
-    constants: dict[str, Any] = {
-        "rare": np.float32(137),
-        "half": np.float32(0.5),
-        "beyond": np.int64(8),  # the one after the last
-        "there": np.int64(1),
-        "one": np.array([1]),
-        "tuple": np.array([1, 1]),
-        "table": np.arange(8, dtype=np.float32),
-        "new": np.array([99], np.float32),
-    }
-    graph = helper.make_graph(
-        nodes,
-        "indexing",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 8, 8])],
-        [helper.make_tensor_value_info(each, TensorProto.FLOAT, None) for each in operators],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    nodes.append(
+        helper.make_node("Concat", [f"part of {each}" for each in factors], ["found"], axis=0)
     )
-    path = tmp_path / "indexing.onnx"
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save_model(made, path)
-    feed = Feed(PreprocessSpec(size=(8, 8)), (16, 24, 3))
-    prepared = prepare(path, [feed], cache_dir=tmp_path / "cache")
-    compiled = TvmBackend().compile(prepared, tmp_path)
-    with compiled.opened() as files:
-        network = load_network(compiled, files)
-    for value, index in ((5, 1), (137, 7), (9, 1)):
-        outputs = output_arrays(compiled)
-        network.run(0, [np.full((16, 24, 3), value, np.uint8)], outputs)
-        replaced = np.arange(8, dtype=np.float32)
-        replaced[index] = 99
-        expected = dict.fromkeys(operators, np.array([index], np.float32))
-        expected["ScatterElements"] = replaced
-        for info, found in zip(compiled.outputs, outputs, strict=True):
-            np.testing.assert_allclose(
-                found, expected[info.name] + value, rtol=1e-5, err_msg=info.name
-            )
+    table = np.arange(8, dtype=np.float32)
+    run = loaded(
+        backend,
+        nodes,
+        tmp_path,
+        usual=np.int64(1),
+        rare=np.int64(100_000_000),
+        one=np.array([1]),
+        tuple=np.array([1, 1]),
+        table=table,
+        new=np.array([99], np.float32),
+        **{operator: np.float32(factor) for operator, factor in factors.items()},
+    )
+    for pixel, index in ((USUAL[0], 1), (137, 7), (USUAL[1], 1)):
+        replaced = 99 + table.sum() - table[index]
+        found = 111 * table[index] + 1000 * replaced
+        np.testing.assert_allclose(run(pixel), found + pixel, rtol=1e-6)
