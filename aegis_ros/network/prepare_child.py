@@ -32,6 +32,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         read_graph,
         tensor_infos,
     )
+    from aegis_ros.network.guards import guarded
     from aegis_ros.network.rebatch import runs_alone
     from aegis_ros.network.stand_in import kept_code, require_fed_as_compiled, stand_in
     from aegis_ros.network.trial import tried
@@ -61,7 +62,8 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     feeds = [
         replace(feed, max_shape=bound.largest) for feed, bound in zip(feeds, bounds, strict=True)
     ]
-    fused = fuse_bound(model, feeds, bounds)
+    plain = fuse_bound(model, feeds, bounds)
+    fused = guarded(plain)
     inputs = tensor_infos(fused.graph.input)
     onnx.save_model(fused, request["target"])
     trial = tried(
@@ -77,7 +79,11 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         fused = at_largest(fused, feeds)
     weights, activations = estimate_bytes(fused)
     facts = {
-        "differs": [*_differs(inputs, feeds), *([] if trial.busy is None else ["busy"])],
+        "differs": [
+            *_differs(inputs, feeds),
+            *([] if trial.busy is None else ["busy"]),
+            *([] if fused is plain else ["guarded"]),
+        ],
         "inputs": [asdict(item) for item in inputs],
         "frames": [
             {"largest": each.largest, "least": each.least, "most": each.most} for each in bounds
