@@ -15,8 +15,8 @@ import numpy.typing as npt
 from aegis_ros.backends.base import LoadedNetwork
 from aegis_ros.errors import AegisError, BackendError
 from aegis_ros.memory import Footprint, KvShape
+from aegis_ros.network.generator.buckets import measured_shapes
 from aegis_ros.network.generator.facts import GeneratorFacts
-from aegis_ros.network.generator.measuring import measured_shapes
 from aegis_ros.network.generator.vision.facts import NO_ROW
 from aegis_ros.sandbox.verified import all_verified
 from aegis_ros.scheduling.generation import Shape

@@ -31,8 +31,9 @@ from aegis_ros.engine import (
 )
 from aegis_ros.engine.wire import MAX_RANK
 from aegis_ros.errors import EngineError, InputError
+from aegis_ros.network.generator.buckets import measured_shapes
 from aegis_ros.network.generator.ending import Ending
-from aegis_ros.network.generator.measuring import MeasuredBucket, measured_shapes
+from aegis_ros.network.generator.measuring import MeasuredBucket
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.spec import DeviceSpec

@@ -60,7 +60,7 @@ class Lane:
         self.speaker = Speaker(SHAPES, FACTS, self.node, self._report)
         self.step: int | None = 0
 
-    def _begin(self, ids: np.ndarray, slot: int) -> None:
+    def _begin(self, ids: np.ndarray, slot: int, rows: object) -> None:
         self._size = ids.shape[1]
         self._ids = ids[0].tolist() if slot == 0 else []
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aegis_ros.errors import ConfigError
+from aegis_ros.network.generator.facts import GeneratorFacts
 
-__all__ = ["BATCHES", "CHUNKS", "batches", "chunks"]
+__all__ = ["BATCHES", "CHUNKS", "batches", "chunks", "measured_shapes"]
 
 CHUNKS = (2, 4, 8, 16, 32)
 """Tokens of a prompt that one step puts into the cache."""
@@ -41,6 +42,29 @@ def batches(sequences: int, largest: int = BATCHES[-1]) -> list[int]:
         ConfigError: ``largest`` is no batch.
     """
     return _sizes(sequences, largest, BATCHES, "batch")
+
+
+def measured_shapes(facts: GeneratorFacts, slots: int) -> list[tuple[bool, int]]:
+    """Return what is measured: whether it is a chunk, and how many tokens or sequences it has.
+
+    Args:
+        facts: of the model.
+        slots: sequences at once.
+
+    Raises:
+        ConfigError: the context has no room for the smallest chunk and a token.
+    """
+    chunks = [size for size in CHUNKS if size < facts.context]
+    if not chunks:
+        raise ConfigError(
+            "too short for a chunk of a prompt",
+            where="context",
+            value=facts.context,
+            expected=f"more than {CHUNKS[0]} tokens",
+        )
+    most = 1 if facts.grows else slots
+    batches = [size for size in BATCHES if size <= most]
+    return [(True, size) for size in chunks] + [(False, size) for size in batches]
 
 
 def _sizes(count: int, largest: int, known: Sequence[int], where: str) -> list[int]:

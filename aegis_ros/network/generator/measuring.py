@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.errors import ConfigError
-from aegis_ros.network.generator.buckets import BATCHES, CHUNKS
+from aegis_ros.network.generator.buckets import measured_shapes
 from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.network.generator.vision.encoder import Encoder
@@ -25,7 +24,6 @@ __all__ = [
     "TimedDecoder",
     "measure_buckets",
     "measure_prepared",
-    "measured_shapes",
 ]
 
 WARM_UP = 3
@@ -156,26 +154,3 @@ def measure_prepared(
     with prepared.opened() as paths:
         decoder = TimedDecoder(facts, paths, context=facts.context, slots=slots)
     return measure_buckets(decoder, facts, slots=slots, runs=runs, progress=progress)
-
-
-def measured_shapes(facts: GeneratorFacts, slots: int) -> list[tuple[bool, int]]:
-    """Return what is measured: whether it is a chunk, and how many tokens or sequences it has.
-
-    Args:
-        facts: of the model.
-        slots: sequences at once.
-
-    Raises:
-        ConfigError: the context has no room for the smallest chunk and a token.
-    """
-    chunks = [size for size in CHUNKS if size < facts.context]
-    if not chunks:
-        raise ConfigError(
-            "too short for a chunk of a prompt",
-            where="context",
-            value=facts.context,
-            expected=f"more than {CHUNKS[0]} tokens",
-        )
-    most = 1 if facts.grows else slots
-    batches = [size for size in BATCHES if size <= most]
-    return [(True, size) for size in chunks] + [(False, size) for size in batches]
