@@ -111,11 +111,11 @@ class Inside:
         self._node.settimeout(TIMEOUT_S)
         frames.setblocking(False)
         self._frames = frames
-        self._page = EnginePage(lanes)
+        self.page = EnginePage(lanes)
         self.loop = EngineLoop(
             self.device,  # type: ignore[arg-type]
             frames,
-            self._page,
+            self.page,
             lanes,
             scheduler=scheduler,
         )

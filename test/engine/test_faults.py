@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from aegis_ros.backends import create_backend
+from aegis_ros.backends.base import Work
 from aegis_ros.backends.testing.networks import make_network
 from aegis_ros.engine import EngineEvent
-from aegis_ros.errors import EngineError
+from aegis_ros.errors import BackendError, EngineError
 from aegis_ros.network import TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.engine import EngineBack
@@ -328,6 +329,27 @@ def test_an_engine_at_its_memory_limit_refuses_a_network_and_runs_the_others(ben
     assert bench.client.status().pid == pid
     resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     bench.load(2, compiled=network, wcet_ns=())
+
+
+def test_the_node_knows_who_runs_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What crashes at once was blamed on nobody where the page was written after the start."""
+    engine, seen = Inside(), []
+    start = engine.device.start
+
+    def noting(lane: int, work: Work) -> None:
+        seen.append(engine.page.lanes()[lane].task_id)
+        start(lane, work)
+
+    monkeypatch.setattr(engine.device, "start", noting)
+    engine.load(3, takes(0.0))
+    with engine:
+        engine.feed(3)
+        engine.settle()
+        engine.device.refuse = BackendError("no")
+        engine.feed(3)
+        engine.settle()
+        assert engine.page.lanes()[0].task_id == -1
+    assert seen == [3, 3]
 
 
 def test_an_outage_counts_what_stood_still_before_the_loss() -> None:

@@ -390,16 +390,17 @@ class EngineLoop:
         work = self._work[lane]
         work.parts[:] = task.parts
         work.step = job.step
+        # First: what crashes as soon as it begins is blamed by what stands there.
+        self._page.lane_busy(lane, job.task_id, now)
         try:
             self._start(lane, work)
         except Exception as error:  # a backend may fail in any way; its job is skipped
+            self._page.lane_idle(lane, 0, self._scheduler.waiting(lane))
             self._follow(
                 self._scheduler.abandon(lane, now, detail=f"{type(error).__name__}: {error}"), now
             )
             return False
-        # While the lane wakes up; the step's end waits for the lock.
-        self._page.lane_busy(lane, job.task_id, now)
-        if self.trace is not None:
+        if self.trace is not None:  # while the lane wakes up; the step's end waits for the lock
             self.trace.started(job, lane, now, self._scheduler.share_ns(job))
         return True
 
