@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from aegis_ros.network.operators import STANDARD_DOMAINS, tensor_types
+
 __all__ = ["without_zeros"]
 
 _PLACE = {"Div": 1, "Mod": 1, "Range": 2}  # of the divisor among the inputs
@@ -25,7 +27,6 @@ _WHOLE = (
     TensorProto.UINT32,
     TensorProto.UINT64,
 )
-_DOMAINS = ("", "ai.onnx")
 
 
 def without_zeros(
@@ -44,18 +45,14 @@ def without_zeros(
         number
         for number, node in enumerate(model.graph.node)
         if node.op_type in operators
-        and node.domain in _DOMAINS
+        and node.domain in STANDARD_DOMAINS
         and node.input[_PLACE[node.op_type]] not in constants
     ]
     if not places:
         return model
     changed = onnx.shape_inference.infer_shapes(model, data_prop=True)
     graph = changed.graph
-    types = {item.name: item.data_type for item in graph.initializer}
-    types |= {
-        item.name: item.type.tensor_type.elem_type
-        for item in (*graph.input, *graph.value_info, *graph.output)
-    }
+    types = tensor_types(graph)
     nodes: list[onnx.NodeProto] = []
     for number, node in enumerate(graph.node):
         # Both of what is divided have one type, and so has the result.

@@ -16,6 +16,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from aegis_ros.errors import ModelError
+from aegis_ros.network.operators import STANDARD_DOMAINS, tensor_types
 from aegis_ros.rationale import Rule
 
 __all__ = ["within_bounds"]
@@ -24,7 +25,6 @@ _ALONG_AXIS = ("Gather", "GatherElements", "Scatter", "ScatterElements")
 _OF_TUPLES = ("GatherND", "ScatterND")
 _PLACE = dict.fromkeys((*_ALONG_AXIS, *_OF_TUPLES, "MaxUnpool"), 1) | {"RoiAlign": 2}
 _FROM_THE_END = (*_ALONG_AXIS, *_OF_TUPLES)  # where -1 is the last one
-_DOMAINS = ("", "ai.onnx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +154,18 @@ def _reaches(node: onnx.NodeProto, constants: set[str], operators: Sequence[str]
     """Return whether a node uses indices that a run computes."""
     return (
         node.op_type in operators
-        and node.domain in _DOMAINS
+        and node.domain in STANDARD_DOMAINS
         and node.input[_PLACE[node.op_type]] not in constants
     )
 
 
 def _known(graph: onnx.GraphProto) -> _Known:
     shapes = {item.name: list(item.dims) for item in graph.initializer}
-    types = {item.name: item.data_type for item in graph.initializer}
     for item in (*graph.input, *graph.value_info, *graph.output):
         kind = item.type.tensor_type
-        types.setdefault(item.name, kind.elem_type)
         if kind.HasField("shape"):
             shapes.setdefault(item.name, [each.dim_value for each in kind.shape.dim])
-    return _Known(types, shapes)
+    return _Known(tensor_types(graph), shapes)
 
 
 def _counts(node: onnx.NodeProto, shapes: Mapping[str, Sequence[int]]) -> Sequence[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aegis_ros.network.metadata import bounded_metadata
+from aegis_ros.network.operators import STANDARD_DOMAINS
 
 __all__ = ["answer"]
 
@@ -37,7 +38,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         return ""
 
     kinds = Counter(
-        f"{node.domain}:{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+        f"{node.domain}:{node.op_type}" if node.domain not in STANDARD_DOMAINS else node.op_type
         for node in graph.node
     )
     versions = {item.domain: item.version for item in model.opset_import}

@@ -18,6 +18,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from aegis_ros.network.cut import model_like, tensors_read
+from aegis_ros.network.operators import STANDARD_DOMAINS
 
 __all__ = ["Extents", "finding", "largest_extents"]
 
@@ -26,7 +27,6 @@ Extents = tuple[int | None, ...]
 
 _MOST_ROUNDS = 16  # data that decides over data that decides over data …
 _FEWER_INSIDE = 4  # times fewer in each body of a body
-_DOMAINS = ("", "ai.onnx")
 _FINDING = ("Compress", "NonMaxSuppression", "NonZero", "Unique")
 _Tensors = dict[str, tuple[int, Extents]]  # by name: element type and extents
 
@@ -40,7 +40,9 @@ def finding(model: onnx.ModelProto) -> list[str]:
     return [
         node.output[0]
         for node in model.graph.node
-        if node.op_type in _FINDING and node.domain in _DOMAINS and node.output[0] not in outputs
+        if node.op_type in _FINDING
+        and node.domain in STANDARD_DOMAINS
+        and node.output[0] not in outputs
     ]
 
 
@@ -127,7 +129,7 @@ def _bound(model: onnx.ModelProto, known: _Tensors, scratch: Path, *, rounds: in
     kept: list[onnx.NodeProto] = []
     changed = False
     for node in graph.node:
-        limit = _LIMITS.get(node.op_type) if node.domain in _DOMAINS else None
+        limit = _LIMITS.get(node.op_type) if node.domain in STANDARD_DOMAINS else None
         unknown = any(name and not _fixed(known, name) for name in node.output)
         made: list[tuple[int, tuple[int, ...]]] = []
         if unknown and limit is not None:

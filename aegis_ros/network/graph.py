@@ -18,6 +18,7 @@ from aegis_ros.network.feed import Bound, Feed
 from aegis_ros.network.fuse import names_beside, preprocessing_graphs
 from aegis_ros.network.locate import MOST_BYTES
 from aegis_ros.network.model_file import hashed_content
+from aegis_ros.network.operators import STANDARD_DOMAINS
 from aegis_ros.network.outline import LARGE_BYTES
 from aegis_ros.network.plain_text import plain
 from aegis_ros.network.runtime_text import checker_failure
@@ -359,7 +360,9 @@ def _forget_inferred_shapes(model: onnx.ModelProto) -> None:
 
 
 def _to_fusable_opset(model: onnx.ModelProto) -> onnx.ModelProto:
-    opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0)
+    opset = next(
+        (item.version for item in model.opset_import if item.domain in STANDARD_DOMAINS), 0
+    )
     if opset >= _OLDEST_FUSABLE_OPSET:
         return model
     try:

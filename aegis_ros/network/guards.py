@@ -18,11 +18,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from aegis_ros.network.cut import tensors_read
+from aegis_ros.network.operators import STANDARD_DOMAINS, tensor_types
 
 __all__ = ["MOST_ELEMENTS", "guarded"]
 
 MOST_ELEMENTS = 2**24  # of a tensor whose extents depend on a frame's values
-_DOMAINS = ("", "ai.onnx")
 _OF_EXTENTS = ("Shape", "Size")  # depend on extents only, whatever they are of
 _WHOLE = (TensorProto.INT32, TensorProto.INT64)  # shorter ones are divided as these
 
@@ -105,11 +105,7 @@ def guarded(model: onnx.ModelProto) -> onnx.ModelProto:
         model: a network with inferred types; it is left as it is.
     """
     graph = model.graph
-    types = {item.name: item.data_type for item in graph.initializer}
-    types |= {
-        item.name: item.type.tensor_type.elem_type
-        for item in (*graph.input, *graph.value_info, *graph.output)
-    }
+    types = tensor_types(graph)
     known = _Known(_decided(graph), types, _constants(graph))
     stem = "guard"
     while any(name.startswith(stem) for name in (*types, *known.constants)):
@@ -117,7 +113,7 @@ def guarded(model: onnx.ModelProto) -> onnx.ModelProto:
     guards: dict[int, _Writer] = {}
     for number, node in enumerate(graph.node):
         write = _Writer(f"{stem}{number}")
-        if node.domain not in _DOMAINS:
+        if node.domain not in STANDARD_DOMAINS:
             continue
         if node.op_type in ("Div", "Mod"):
             _divide(node, write, known)
