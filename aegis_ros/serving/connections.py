@@ -36,8 +36,8 @@ def bounded(listening: Listening) -> type[asyncio.Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             """Give everything back."""
-            self._stop_asking()
-            self._stop_hearing()
+            self._asking = _stopped(self._asking)
+            self._hearing = _stopped(self._hearing)
             if not self._refused:
                 super().connection_lost(exc)
 
@@ -45,32 +45,29 @@ def bounded(listening: Listening) -> type[asyncio.Protocol]:
             """Take a part of a request; the time runs from its first byte to its last."""
             super().data_received(data)
             if self.conn.their_state in _WHOLE:
-                self._stop_asking()
+                self._asking = _stopped(self._asking)
             elif self._asking is None:
                 self._asking = self._end_later()
 
         def pause_writing(self) -> None:
             """Wait for a client that does not read its answer."""
             super().pause_writing()
-            self._stop_hearing()
+            _stopped(self._hearing)
             self._hearing = self._end_later()
 
         def resume_writing(self) -> None:
             """Go on."""
             super().resume_writing()
-            self._stop_hearing()
+            self._hearing = _stopped(self._hearing)
 
         def _end_later(self) -> asyncio.TimerHandle:
             return self.loop.call_later(listening.request_s, self.transport.abort)
 
-        def _stop_asking(self) -> None:
-            if self._asking is not None:
-                self._asking.cancel()
-                self._asking = None
-
-        def _stop_hearing(self) -> None:
-            if self._hearing is not None:
-                self._hearing.cancel()
-                self._hearing = None
-
     return Bounded
+
+
+def _stopped(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """Stop a timer, if there is one; return what then stands in its place."""
+    if timer is not None:
+        timer.cancel()
+    return None
