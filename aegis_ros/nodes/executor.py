@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from rclpy.exceptions import InvalidHandle
@@ -28,3 +29,8 @@ class NodeExecutor(SingleThreadedExecutor):
             except InvalidHandle:
                 continue
         return super().wait_for_ready_callbacks(*args, **kwargs)
+
+    def __del__(self) -> None:
+        """Give up what is left, as rclpy does; a cycle's parts may have ended in any order."""
+        with suppress(InvalidHandle):  # the guard of Ctrl+C went first
+            super().__del__()

@@ -88,3 +88,9 @@ def test_a_node_that_is_closed_while_its_executor_is_about_to_wait_ends_without_
     node.intake_node.destroy_node()
     node.destroy_node()
     del node._state_machine  # it refers to the node
+
+
+def test_an_executor_may_be_collected_after_its_guard_of_ctrl_c(context: Context) -> None:
+    executor = NodeExecutor(context=context)
+    executor._sigint_gc.destroy()  # as where both are parts of one cycle, and it is first
+    executor.__del__()
