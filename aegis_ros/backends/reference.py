@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import Arrays, CompiledNetwork
+from aegis_ros.backends.whole_numbers import WholeNumbers, is_whole, nearly
+from aegis_ros.backends.whole_numbers import apart as whole_apart
 from aegis_ros.network.patterns import patterns
 
 __all__ = ["FLOAT32", "TF32", "Tolerance", "difference", "session"]
@@ -59,9 +61,10 @@ def difference(
     """Return which output is off by more than is tolerated, or nothing.
 
     Three frames are taken whose reference results differ most, and the first one once more after
-    the others: what returns the results of an earlier frame is found. Outputs of whole numbers
-    (labels, places) may jump at the least difference and are not compared, nor are those whose
-    extents depend on the data.
+    the others: what returns the results of an earlier frame is found. Of whole numbers (labels,
+    places), which may jump at the least difference, most have to be the same
+    (:mod:`~aegis_ros.backends.whole_numbers`). Outputs whose extents depend on the data are not
+    compared.
 
     Args:
         network: its frames and outputs.
@@ -76,19 +79,38 @@ def difference(
         zip(*(patterns(item.max_shape, item.dtype) for item in network.inputs), strict=True)
     )
     results = [reference.run(names, dict(zip(fed, each, strict=True))) for each in frames]
-    compared = [
+    steady = [
         place
         for place in range(len(names))
-        if results[0][place].dtype.kind == "f"
-        and results[0][place].size
-        and len({result[place].shape for result in results}) == 1
+        if results[0][place].size and len({result[place].shape for result in results}) == 1
     ]
-    chosen = _most_different([[result[place] for place in compared] for result in results])
+    compared = [place for place in steady if results[0][place].dtype.kind == "f"]
+    whole = [place for place in steady if is_whole(results[0][place])]
+    chosen = _most_different(
+        [[result[place] for place in (*compared, *whole)] for result in results]
+    )
     allowed = {
         place: tolerance.allowed([results[at][place] for at in chosen]) for place in compared
     }
+    near = {
+        at: [reference.run(names, dict(zip(fed, each, strict=True))) for each in nearly(frames[at])]
+        for at in (chosen if whole else ())
+    }
+    numbers = {
+        place: WholeNumbers(
+            names[place],
+            {at: results[at][place] for at in chosen},
+            {at: [each[place] for each in near[at]] for at in chosen},
+        )
+        for place in whole
+    }
     for at in [*chosen, chosen[0]]:
         found = compute(frames[at])
+        for place, expected in numbers.items():
+            if results[at][place].shape != found[place].shape:
+                continue
+            if problem := expected.problem(at, found[place]):
+                return problem
         for place in compared:
             wanted = results[at][place]
             if wanted.shape != found[place].shape:
@@ -135,13 +157,18 @@ def _apart(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> floa
 
 
 def _most_different(results: Sequence[Arrays]) -> list[int]:
-    """Return the indices of the frames whose results lie farthest apart, each from every other."""
-    scales = [_scale(values) for values in zip(*results, strict=True)]
+    """Return the indices of the frames whose results lie farthest apart, each from every other.
+
+    Of whole numbers, it counts how many differ.
+    """
+    scales = [
+        1.0 if is_whole(values[0]) else _scale(values) for values in zip(*results, strict=True)
+    ]
 
     def apart(one: int, other: int) -> float:
         return max(
             (
-                _apart(a, b) / scale
+                whole_apart(a, b) if is_whole(a) else _apart(a, b) / scale
                 for a, b, scale in zip(results[one], results[other], scales, strict=True)
             ),
             default=0.0,

@@ -397,6 +397,13 @@ def test_what_returns_the_results_of_an_earlier_frame_is_refused(gpu, make_netwo
         gpu.backend.compile(make_network(), gpu.cache)
 
 
+def test_so_is_one_whose_only_result_is_which_of_two_classes(gpu, make_network):
+    assert gpu.backend.compile(make_network("label"), gpu.cache).segments == 1
+    gpu.ort.stale = True
+    with pytest.raises(ModelError, match="'label' has 1 of 1 whole numbers that are not"):
+        gpu.backend.compile(make_network("label", "again", (16, 25, 3)), gpu.cache)
+
+
 def test_what_computes_something_else_is_refused_with_the_tolerance(gpu, make_network):
     gpu.ort.noise = 2.0
     with pytest.raises(ModelError, match=r"'means' is off .* and 0.5% is tolerated"):

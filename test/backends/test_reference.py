@@ -11,6 +11,7 @@ import pytest
 from aegis_ros.backends import CompiledNetwork
 from aegis_ros.backends import reference as module
 from aegis_ros.backends.reference import FLOAT32, TF32, Tolerance, difference, session
+from aegis_ros.backends.whole_numbers import WholeNumbers, nearly
 from aegis_ros.network import NetworkInput, TensorInfo
 from aegis_ros.spec import FrameFormat
 
@@ -85,3 +86,72 @@ def test_what_is_infinite_or_no_number_is_compared_with_just_that(odd, monkeypat
 
 def _run(reference, inputs):
     return reference.run(None, {reference.get_inputs()[0].name: inputs[0]})
+
+
+def test_whole_numbers_alone_show_that_results_are_those_of_an_earlier_frame(make_network):
+    """A network of two classes, whose results are 0 and 1."""
+    prepared = make_network("label")
+    compiled = CompiledNetwork(
+        "any", prepared.key, (str(prepared.path),), prepared.inputs, prepared.outputs, 0
+    )
+    reference = session(str(prepared.path))
+    assert difference(compiled, prepared.path, lambda inputs: _run(reference, inputs)) == ""
+    calls: list[object] = []
+
+    def late_by_one(inputs):
+        calls.append(_run(reference, inputs))
+        return calls[max(0, len(calls) - 2)]
+
+    def first_for_ever(inputs):
+        calls.append(_run(reference, inputs))
+        return calls[0]
+
+    for stale in (late_by_one, first_for_ever):
+        calls.clear()
+        assert "'label' has 1 of 1 whole numbers" in difference(compiled, prepared.path, stale)
+
+
+def _numbers(*results, close=()):
+    """Return what a reference of these results accepts; ``close`` are those of nearly the first."""
+    arrays = {at: np.array(each, np.int64) for at, each in enumerate(results)}
+    near = {at: [each] for at, each in arrays.items()}
+    near[0] = [*near[0], *(np.array(each, np.int64) for each in close)]
+    return WholeNumbers("labels", arrays, near)
+
+
+def test_a_near_tie_says_nothing_and_one_in_ten_may_be_another_one():
+    zeros = np.zeros(20, np.int64)
+    two, three = zeros.copy(), zeros.copy()
+    two[:2] = three[:3] = 7
+    assert _numbers(zeros).problem(0, two) == ""
+    assert "3 of 20 whole numbers" in _numbers(zeros).problem(0, three)
+    tied = _numbers(zeros, close=[three])
+    assert tied.problem(0, three) == ""
+    assert tied.problem(0, two) == ""
+    # Whose extents change as well can be told by nobody.
+    assert _numbers(zeros, close=[[1, 2]]).problem(0, three) == ""
+
+
+def test_what_two_frames_differ_in_has_to_be_that_of_the_frame():
+    """Of a mask that is almost empty, nine in ten are right in the one of any other frame."""
+    masks = [np.zeros(100, np.int64) for _ in range(2)]
+    masks[1][:4] = 1
+    said = _numbers(*masks)
+    assert said.problem(0, masks[0]) == said.problem(1, masks[1]) == ""
+    assert "does not follow the frame: of 4 whole numbers" in said.problem(1, masks[0])
+    assert "0 are those of this one" in said.problem(0, masks[1])
+    most = masks[1].copy()
+    most[0] = 0  # an edge that is one element off
+    assert said.problem(1, most) == ""
+
+
+def test_frames_that_are_nearly_one_stay_of_its_kind():
+    frame = np.array([[0, 255, 7]], np.uint8)
+    real = np.array([-40.0, 0.0, 40.0], np.float32)
+    places = np.array([3], np.int64)
+    for bytes_, floats, same in nearly([frame, real, places]):
+        assert bytes_.dtype == np.uint8
+        assert set(np.abs(bytes_.astype(int) - frame).ravel()) <= {0, 1}
+        assert floats.dtype == np.float32
+        assert 0.0 < np.max(np.abs(floats - real)) < 0.2
+        assert same is places

@@ -45,6 +45,26 @@ def _bright() -> onnx.GraphProto:
     )
 
 
+def _label() -> onnx.GraphProto:
+    """uint8 [H, W, 3] -> ``label`` int64 [1]: 1 for a bright frame, 0 for a dark one."""
+    return helper.make_graph(
+        [
+            helper.make_node("Cast", ["frame"], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["real"], ["mean"], keepdims=0),
+            helper.make_node("Mul", ["mean", "factors"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "offsets"], ["scores"]),
+            helper.make_node("ArgMax", ["scores"], ["label"], axis=0, keepdims=1),
+        ],
+        "label",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, ["h", "w", 3])],
+        [helper.make_tensor_value_info("label", TensorProto.INT64, [1])],
+        [
+            numpy_helper.from_array(np.array([-1.0, 1.0], np.float32), "factors"),
+            numpy_helper.from_array(np.array([200.0, 0.0], np.float32), "offsets"),
+        ],
+    )
+
+
 def _chain() -> onnx.GraphProto:
     """uint8 [H, W, 3] -> ``means`` float32 [3] after some operators, ``middle`` on the way.
 
@@ -133,6 +153,7 @@ _OUTPUTS = {
     "means": (_means, (TensorInfo("means", "float32", (3,)),)),
     # Prepared with a frame that has few bright places.
     "bright": (_bright, (TensorInfo("bright", "int64", (3, 8)),)),
+    "label": (_label, (TensorInfo("label", "int64", (1,)),)),
     "pair": (
         _pair,
         (
