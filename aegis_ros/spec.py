@@ -25,6 +25,7 @@ __all__ = [
     "Invalid",
     "LaneSpec",
     "Layout",
+    "MemorySpec",
     "ModelsSpec",
     "OrchestratorSpec",
     "OutputSpec",
@@ -549,6 +550,23 @@ class DiagnosticsSpec:
     device: float = 0.95
 
 
+@dataclass(frozen=True, slots=True)
+class MemorySpec:
+    """How short memory may become before best effort gives its own back.
+
+    Attributes:
+        shed: whether it does.
+        least_free: share of the memory that must stay free; 0 for any.
+        most_stalled: share of ten seconds that may be lost waiting for memory; 1 for any.
+        hold_ns: for how long nothing must be short before something comes back.
+    """
+
+    shed: bool = True
+    least_free: float = 0.05
+    most_stalled: float = 0.1
+    hold_ns: int = 30_000_000_000
+
+
 class WhenFull(StrEnum):
     """What becomes of a prompt that finds its queue full.
 
@@ -670,4 +688,5 @@ class OrchestratorSpec:
     generators: tuple[GeneratorSpec, ...] = ()
     trace: TraceSpec = field(default_factory=TraceSpec)
     diagnostics: DiagnosticsSpec = field(default_factory=DiagnosticsSpec)
+    memory: MemorySpec = field(default_factory=MemorySpec)
     services: ServicesSpec = field(default_factory=ServicesSpec)

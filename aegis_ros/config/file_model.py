@@ -245,6 +245,46 @@ class _Diagnostics(Model):
     )
 
 
+class _Memory(Model):
+    word: ClassVar[str] = "shed"
+
+    shed: bool = Field(
+        True, description="unload best effort while memory is short; without, it is only reported"
+    )
+    least_free: Float = Field(
+        0.05,
+        ge=0.0,
+        lt=1.0,
+        description="share of the memory, the machine's or that of the control group with the "
+        "least room, that must stay free; 0: not looked at",
+    )
+    most_stalled: Float = Field(
+        0.1,
+        gt=0.0,
+        le=1.0,
+        description="share of the last ten seconds in which everything may have waited for memory "
+        "(the kernel's `full avg10`); 1: not looked at",
+    )
+    hold_ms: Float = Field(
+        30_000.0,
+        ge=0.0,
+        le=86_400_000.0,
+        description="for how long nothing must have been short before one comes back",
+    )
+
+    @model_validator(mode="after")
+    def _looks_at_something(self) -> _Memory:
+        if self.shed and not self.least_free and self.most_stalled == 1.0:
+            raise Unfit(
+                "has nothing to decide by: neither what is free nor what is lost is looked at",
+                path=("shed",),
+                value=self.shed,
+                expected="least_free above 0, or most_stalled below 1",
+                hint="Write shed: false where nothing is to be shed for memory",
+            )
+        return self
+
+
 class Config(Model):
     """The whole file."""
 
@@ -253,6 +293,7 @@ class Config(Model):
     services: _Services = Field(default_factory=_Services)
     trace: _Trace = Field(default_factory=_Trace)
     diagnostics: _Diagnostics = Field(default_factory=_Diagnostics)
+    memory: _Memory = Field(default_factory=_Memory)
     tasks: list[Task] = Field(default_factory=list, max_length=256)
     generators: list[Generator] = Field(default_factory=list, max_length=8)
 

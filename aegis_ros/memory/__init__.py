@@ -1,8 +1,14 @@
-"""Memory by kind: the footprint of each task, and who holds what of the arena together."""
+"""Memory by kind: the footprint of each task, who holds what of the arena, and what gives way."""
 
 from aegis_ros.memory.footprint import Footprint, Holding, without
 from aegis_ros.memory.kv_cache import KvCache, KvShape, Reserved
 from aegis_ros.memory.plan import ArenaPlan, Kind, Piece, arena_plan, block_for, placed
+from aegis_ros.memory.pressure import (
+    MemoryState,
+    PressureChange,
+    PressureGovernor,
+    Sheddable,
+)
 from aegis_ros.memory.streaming import StreamedSegment, StreamPlan, most_resident, stream_plan
 
 __all__ = [
@@ -12,8 +18,12 @@ __all__ = [
     "Kind",
     "KvCache",
     "KvShape",
+    "MemoryState",
     "Piece",
+    "PressureChange",
+    "PressureGovernor",
     "Reserved",
+    "Sheddable",
     "StreamPlan",
     "StreamedSegment",
     "arena_plan",

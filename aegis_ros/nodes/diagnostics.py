@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aegis_ros.device import DeviceState
+from aegis_ros.memory import PressureGovernor
 from aegis_ros.nodes.generator_health import judge_generator
 from aegis_ros.nodes.hearing import Hearing
 from aegis_ros.nodes.task_health import Level, Verdict, judge_task
@@ -18,7 +19,7 @@ from aegis_ros.orchestrator import (
     TaskSummary,
 )
 from aegis_ros.rationale import Decision
-from aegis_ros.spec import Criticality, DiagnosticsSpec
+from aegis_ros.spec import Criticality, DiagnosticsSpec, MemorySpec
 from aegis_ros.trace.balance import Balance
 
 __all__ = [
@@ -91,6 +92,7 @@ def diagnose(
     *,
     device: DeviceState | None = None,
     limits: DiagnosticsSpec | None = None,
+    memory: MemorySpec | None = None,
     simulated: SimulatedTime | None = None,
 ) -> list[Diagnosis]:
     """Return the health of engine, device, arena, lanes, tasks and generators.
@@ -101,10 +103,12 @@ def diagnose(
         hearing: what each task that is subscribed hears of its publishers, by its name.
         device: as it was read last; ``None`` for not yet.
         limits: from where on to warn; the usual ones if ``None``.
+        memory: how short the machine's memory may become; as usual if ``None``.
         simulated: the clock that the node follows; ``None`` for the machine's.
     """
     limits = limits or DiagnosticsSpec()
     entries = [_engine(state, lifecycle), _device(device, limits), _arena(state, limits)]
+    entries.append(_memory(state, memory or MemorySpec()))
     entries.append(_frames(state.frames))
     if simulated is not None:
         entries.append(_clock(simulated))
@@ -220,6 +224,52 @@ def _arena(state: OrchestratorState, limits: DiagnosticsSpec) -> Diagnosis:
             "arena", WARN, f"{text}; raise device.arena_mib before adding tasks", values
         )
     return Diagnosis("arena", OK, text, values)
+
+
+def _memory(state: OrchestratorState, spec: MemorySpec) -> Diagnosis:
+    """Return how short the machine's memory is; a generator's and a task's own entry say more."""
+    memory, shed = state.memory, state.shed_for_memory
+    if memory is None:
+        return Diagnosis("memory", OK, "not read yet")
+    values = {
+        "available_bytes": str(memory.available_bytes),
+        "total_bytes": str(memory.total_bytes),
+        "stalled": "unknown" if memory.stalled is None else f"{memory.stalled:.4f}",
+        "swap_used_bytes": str(memory.swap_used_bytes),
+        "engine_bytes": str(memory.engine_bytes),
+        "engine_swapped_bytes": str(memory.engine_swapped_bytes),
+        "source": memory.source,
+        "shed": ", ".join(shed),
+        "missing": "; ".join(memory.missing),
+    }
+    text = (
+        f"{memory.available_bytes / 2**20:.0f} of {memory.total_bytes / 2**20:.0f} MiB free "
+        f"({memory.source})"
+        if memory.total_bytes
+        else "how much is free is not known"
+    )
+    governor = PressureGovernor(spec.least_free, spec.most_stalled, spec.hold_ns)
+    short = governor.low(memory) or governor.stalled(memory)
+    if memory.stalled is not None and governor.stalled(memory):
+        text += f", {memory.stalled:.0%} of the time is lost waiting for it"
+    if short:
+        rest = f"{', '.join(shed)} shed so far" if shed else "nothing runs that may be shed for it"
+        text += f": {rest if spec.shed else 'nothing is shed for it (memory.shed is false)'}"
+        text += "; end other programs, or unregister tasks"
+        return Diagnosis("memory", WARN if shed else ERROR, text, values)
+    if shed:
+        text += f"; {', '.join(shed)} shed until it has been free for {spec.hold_ns / 1e9:g} s"
+        return Diagnosis("memory", WARN, text, values)
+    if memory.engine_swapped_bytes:
+        text += f"; {memory.engine_swapped_bytes / 2**20:.0f} MiB of the engine are swapped out"
+        return Diagnosis(
+            "memory",
+            WARN,
+            f"{text}, and reading them back takes milliseconds: let it lock its memory "
+            "(ulimit -l unlimited), or turn swap off",
+            values,
+        )
+    return Diagnosis("memory", OK, text, values)
 
 
 def _frames(frames: Balance) -> Diagnosis:

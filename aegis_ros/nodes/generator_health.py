@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aegis_ros.nodes.task_health import Level, Verdict
 from aegis_ros.orchestrator import GeneratorState, GeneratorSummary, LaneSummary
+from aegis_ros.rationale.memory import ShedForMemory
 from aegis_ros.rationale.wording import length, words
 
 __all__ = ["judge_generator"]
@@ -42,6 +43,8 @@ def judge_generator(
         return Verdict(Level.OK, "admitted; takes requests once the node is active")
     if not engine_runs:
         return Verdict(Level.ERROR, "no engine runs: see the entry engine")
+    if isinstance(generator.problem, ShedForMemory):
+        return Verdict(Level.WARN, f"takes no requests: {why}")
     if generator.state is GeneratorState.PAUSED:
         return Verdict(Level.WARN, f"gave up all its steps and takes no requests: {why}")
     stalled = _stalled(generator, lane)

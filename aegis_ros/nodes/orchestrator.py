@@ -21,7 +21,7 @@ from rclpy.timer import Timer
 
 from aegis_ros.config import Places, default_state_dir, expanded, read_config
 from aegis_ros.decoders import Decoder, create_decoder
-from aegis_ros.device import DeviceMonitor, DeviceState, create_monitor
+from aegis_ros.device import DeviceMonitor, DeviceState, MemoryMonitor, create_monitor
 from aegis_ros.engine import JobResult
 from aegis_ros.errors import AegisError, StoppedError
 from aegis_ros.msg import OrchestratorStatus
@@ -150,6 +150,8 @@ class OrchestratorNode(LifecycleNode):
         self._orchestrator: Orchestrator | None = None
         self._chooser: LaneChooser | None = None  # while lanes are chosen
         self.device_monitor: DeviceMonitor | None = None
+        self.memory_monitor = MemoryMonitor()
+        self._told: set[str] = set()  # what cannot be read, once each
         self._intake: SensorIntake | None = None
         self._ears: Ears | None = None
         self._prompting: Prompting | None = None
@@ -503,6 +505,12 @@ class OrchestratorNode(LifecycleNode):
         # Kept: the main thread gives them back when the node closes.
         orchestrator, monitor, threads = self._orchestrator, self.device_monitor, self._threads
         if orchestrator is not None and monitor is not None:
+            memory = self.memory_monitor.read(orchestrator.engine_pid)
+            for problem in memory.missing:
+                if problem not in self._told:
+                    self._told.add(problem)
+                    self.get_logger().info(problem)
+            orchestrator.memory_changed(memory)
             self._device = monitor.read()
             orchestrator.device_changed(self._device)
         if threads is not None:
@@ -524,6 +532,7 @@ class OrchestratorNode(LifecycleNode):
             ears.report(self._streams, intake.heard()),
             device=self._device,
             limits=orchestrator.spec.diagnostics,
+            memory=orchestrator.spec.memory,
             simulated=self._simulated_time(),
         )
         return [*found, *prompting.health(), name, reached]

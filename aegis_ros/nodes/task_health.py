@@ -32,7 +32,13 @@ _LEAST_SLOW = 2  # one that was held up says nothing of the pictures
 
 _CLOCKS = "synchronise the sender's clock with this one (chrony, PTP)"
 # What is meant to drop frames: it makes no task ill.
-_INTENDED = (Rule.OPERATOR, Rule.DEVICE_SPEED, Rule.CRITICALITY, Rule.DECIMATION)
+_INTENDED = (
+    Rule.OPERATOR,
+    Rule.DEVICE_SPEED,
+    Rule.MEMORY,
+    Rule.CRITICALITY,
+    Rule.DECIMATION,
+)
 # What takes only frames that are too many: never the cause where another frame failed otherwise.
 _SURPLUS = (Rule.NEWER_FRAME, Rule.RATE_GATE, *_INTENDED)
 

@@ -75,7 +75,7 @@ class Chains:
         for entry in self._after(first):
             spec, task = entry.spec, entry.fed
             assert spec.trigger is not None
-            if not task.enabled or task.shed:
+            if not task.enabled or task.kept_out:
                 continue
             try:
                 crops = choose(decoded, spec.trigger.crops, frame.shape)
@@ -110,7 +110,7 @@ class Chains:
         May be called from any thread.
         """
         for entry in self._after(first):
-            if not entry.fed.enabled or entry.fed.shed:
+            if not entry.fed.enabled or entry.fed.kept_out:
                 continue
             reason = FirstStageMissed(entry.spec.name, entry.fed.next_seq, first, job)
             self._gated(entry.fed, reason)

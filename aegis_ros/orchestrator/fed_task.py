@@ -63,6 +63,7 @@ class FedTask:
         "passed_by",
         "shed",
         "spec",
+        "squeezed",
         "statistics",
         "task_id",
     )
@@ -81,6 +82,7 @@ class FedTask:
         self.statistics = statistics
         self.enabled = spec.enabled
         self.shed = False  # while the device is too slow for it
+        self.squeezed = False  # while there is no memory for it
         self.let_in_ns = 0  # since when its frames are wanted, as the tick saw it; 0: they are not
         self.followed = False  # whether results of it release jobs of another task
         self.gate = RateGate(spec.period_ns, spec.release_jitter_ns)
@@ -88,6 +90,11 @@ class FedTask:
         self.next_seq = 0
         self.decimation = FrameDecimation()
         self.passed_by = spec.decimation_limit  # frames since the last that became a job
+
+    @property
+    def kept_out(self) -> bool:
+        """Whether it is shed: its frames are counted, and become no jobs."""
+        return self.shed or self.squeezed
 
     def takes(self, index: int, shape: tuple[int, ...]) -> bool:
         """Return whether a frame of one of its streams fits its network."""

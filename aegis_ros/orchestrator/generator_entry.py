@@ -35,6 +35,7 @@ class GeneratorEntry:
         cycles: reads what it ran.
         limits: as it chose them.
         coming: what a task leaves it that comes; ``None`` where none does.
+        squeezed: why there is no memory for it; ``None`` where there is.
         failure: why the engine does not run it; ``None`` where it does.
         shown: why it is listed among those that do not run.
     """
@@ -48,6 +49,7 @@ class GeneratorEntry:
     cycles: CycleReader
     limits: Limits
     coming: GeneratorAnswer | None = None
+    squeezed: Reason | None = None
     failure: Reason | None = None
     shown: Reason | None = None
 
@@ -88,6 +90,7 @@ class GeneratorEntry:
             self.conversation,
             adapted=adapted,
             failure=self.failure,
+            squeezed=self.squeezed,
             stepped_ns=stepped_ns,
         )
 

@@ -107,7 +107,8 @@ class GeneratorNews:
         """
         with self._enforcing:
             borne = entry.borne
-            problem = entry.failure or (None if borne.admitted else borne.reason)
+            problem = entry.failure or entry.squeezed
+            problem = problem or (None if borne.admitted else borne.reason)
             if problem is not None:
                 entry.conversation.pause(problem)
                 return

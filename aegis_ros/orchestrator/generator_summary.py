@@ -23,6 +23,7 @@ def summary_of(
     *,
     adapted: AdaptedSummary,
     failure: Reason | None,
+    squeezed: Reason | None,
     stepped_ns: int,
 ) -> GeneratorSummary:
     """Return a generator that was admitted as it is now.
@@ -34,12 +35,15 @@ def summary_of(
         conversation: its requests.
         adapted: what it came to.
         failure: why the engine does not run it; ``None`` where it does.
+        squeezed: why there is no memory for it; ``None`` where there is.
         stepped_ns: when its last step ended, monotonic; 0 for never.
     """
     demand, cache = conversation.demand(), answer.generator.cache
     state, problem = GeneratorState.RUNNING, failure
     if failure is not None:
         state = GeneratorState.FAILED
+    elif squeezed is not None:
+        state, problem = GeneratorState.PAUSED, squeezed
     elif not answer.admitted:
         state, problem = GeneratorState.PAUSED, answer.reason
     since_ns = max(demand.since_ns, stepped_ns)

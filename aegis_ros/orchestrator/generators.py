@@ -410,6 +410,47 @@ class Generators:
                 rationale = self._log.make(problem)
             self._rejected.add(entry.name, Origin(from_file=True), rationale)
 
+    # -- memory that runs short ---------------------------------------------------------------
+
+    def best_effort(self) -> tuple[str, ...]:
+        """Return the names of those that are promised nothing, and that the engine runs."""
+        return tuple(
+            each.name
+            for each in tuple(self._entries.values())
+            if not each.candidate.spec.tokens_per_s and each.failure is None
+        )
+
+    def id_of(self, name: str) -> int | None:
+        """Return the number of one that is admitted; ``None`` where none has this name."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.task_id
+
+    def squeeze(self, without_memory: Mapping[str, Reason]) -> None:
+        """Have these take no requests, and all others take theirs again.
+
+        Args:
+            without_memory: by name, why there is no memory for it.
+        """
+        for entry in tuple(self._entries.values()):
+            why = without_memory.get(entry.name)
+            if (why is None) is not (entry.squeezed is None):
+                entry.squeezed = why
+                self._news.enforce(entry)
+
+    def load_again(self, name: str) -> None:
+        """Load one that was taken out of the engine; its requests wait until it is resumed.
+
+        Raises:
+            AegisError, OSError, MemoryError: it does not work.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            return
+        self._engine.unload(entry.task_id)  # where something else has loaded it meanwhile
+        loaded = to_load(entry.task_id, entry.candidate, entry.answer, self._device)
+        self._engine.load_generator(loaded)
+        entry.cycles = CycleReader(loaded, entry.conversation, self._engine, memory=self._memory)
+
     # -- news of the engine -------------------------------------------------------------------
 
     def spoken(self, spoken: Spoken) -> None:

@@ -25,6 +25,7 @@ from aegis_ros.rationale.frames import (
     FrameMisfit,
     FrameOutpaced,
     FrameShed,
+    FrameSqueezed,
     FrameUnmatched,
     FrameWithdrawn,
     NewerSet,
@@ -546,8 +547,9 @@ class Intake:
         if not task.enabled:
             return False
         task.statistics.receive(received_ns)
-        if task.shed:
-            reason = FrameShed(task.spec.name, task.next_seq, topic)
+        if task.kept_out:
+            kind = FrameSqueezed if task.squeezed else FrameShed
+            reason = kind(task.spec.name, task.next_seq, topic)
             self._skip(task, reason, received_ns)
             return False
         return self._paced(task, topic, received_ns)
@@ -603,4 +605,4 @@ def job_of(task: FedTask, arrival_ns: int) -> tuple[int, int, int, int]:
 
 def _takes(task: FedTask) -> bool:
     """Return whether frames are of use to a task at all."""
-    return task.enabled and not task.shed
+    return task.enabled and not task.kept_out

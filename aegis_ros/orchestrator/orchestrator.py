@@ -38,7 +38,7 @@ from aegis_ros.engine.speech import Spoken
 from aegis_ros.engine.types import LeftOut
 from aegis_ros.errors import ConfigError, StateError, StoppedError
 from aegis_ros.host import pinnable_cores
-from aegis_ros.memory import arena_plan
+from aegis_ros.memory import MemoryState, arena_plan
 from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admissions import Admissions, Ticket, cancelled_reason
 from aegis_ros.orchestrator.admitted import AdmittedSet, Origin
@@ -59,6 +59,7 @@ from aegis_ros.orchestrator.node_folder import DEFAULT_NODE, NodeFolder
 from aegis_ros.orchestrator.node_state import NodeState
 from aegis_ros.orchestrator.overruns import SustainedOverruns
 from aegis_ros.orchestrator.preloading import preloading
+from aegis_ros.orchestrator.pressure import MemoryPressure
 from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.orchestrator.propagation import Propagation
 from aegis_ros.orchestrator.registration import Registrar
@@ -304,6 +305,16 @@ class Orchestrator:
             changed=propagation.publish_proofs,
         )
         self._reviewing = threading.Lock()
+        self._pressure = MemoryPressure(
+            spec.memory,
+            admitted=self._admitted,
+            generators=self.generators,
+            engine=self._engine,
+            loader=self._loader,
+            loading=self._unloader.loading,
+            log=self.log,
+            memory=self._judge.memory,
+        )
         self._tick = Tick(
             spec=spec,
             lifecycle=self._lifecycle,
@@ -316,6 +327,7 @@ class Orchestrator:
             ledger=self._ledger,
             log=self.log,
             memory=self._judge.memory,
+            pressure=self._pressure,
         )
 
     # -- life ---------------------------------------------------------------------------------
@@ -605,8 +617,9 @@ class Orchestrator:
         return answer
 
     def settle(self) -> None:
-        """Wait until nothing of the tasks that were removed is left in the engine."""
+        """Wait until the engine holds what it is to hold: nothing that was removed or shed."""
         self._unloader.wait()
+        self._pressure.wait()
 
     def set_enabled(self, name: str, enabled: bool) -> Registration:
         """Stop or resume feeding a task; its capacity stays reserved."""
@@ -623,6 +636,10 @@ class Orchestrator:
         """As :meth:`Tick.device_changed`."""
         self._tick.device_changed(state)
 
+    def memory_changed(self, state: MemoryState) -> None:
+        """As :meth:`Tick.memory_changed`."""
+        self._tick.memory_changed(state)
+
     def fail(self, name: str, reason: Reason) -> None:
         """Mark a task that the outside cannot serve as failed, and report why."""
         entry = self._admitted.get(name)
@@ -636,6 +653,11 @@ class Orchestrator:
     def on_cores(self) -> bool:
         """Whether all lanes compute on the processor's cores, and none on a device of its own."""
         return all(each.capabilities.on_cores for each in self._backends.values())
+
+    @property
+    def engine_pid(self) -> int:
+        """Process id of the engine, 0 for none."""
+        return self._engine.status().pid
 
     @property
     def active(self) -> bool:
@@ -735,6 +757,8 @@ class Orchestrator:
             self._audit.head,
             tuple(self._rejected),
             self.generators.summaries(),
+            self._pressure.state,
+            self._pressure.shed,
         )
 
     def network_facts(self, name: str) -> tuple[tuple[TensorInfo, ...], Mapping[str, str]]:

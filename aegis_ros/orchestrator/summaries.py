@@ -24,7 +24,7 @@ def task_state(entry: Entry, shedding: Collection[str]) -> TaskState:
     if not entry.fed.enabled:
         return TaskState.DISABLED
     critical = entry.spec.criticality is Criticality.HIGH
-    if entry.fed.shed or (entry.lane in shedding and not critical):
+    if entry.fed.kept_out or (entry.lane in shedding and not critical):
         return TaskState.SHED
     return TaskState.RUNNING if entry.statistics.received else TaskState.WAITING
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import Engine
-from aegis_ros.memory import Holding, arena_plan
+from aegis_ros.memory import Holding, MemoryState, arena_plan
 from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
 from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.lifecycle import Lifecycle
+from aegis_ros.orchestrator.pressure import MemoryPressure
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.run_trace import RunTrace
 from aegis_ros.orchestrator.silent_topics import SilentTopics, TopicCount
@@ -40,6 +41,7 @@ class Tick:
         ledger: knows what became of frames.
         log: where decisions are reported.
         memory: returns what is in memory for the admitted tasks.
+        pressure: sheds what the machine has no memory for.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Tick:
         ledger: Ledger,
         log: RationaleLog,
         memory: Callable[[], list[Holding]],
+        pressure: MemoryPressure,
     ) -> None:
         """Begin at nominal speed."""
         self._spec = spec
@@ -69,12 +72,25 @@ class Tick:
         self._ledger = ledger
         self._device = DeviceState()
         self._memory = memory
+        self._pressure = pressure
         self._thermal = Thermal(log, spec.device.switch_ns)
         self._silent_topics = SilentTopics(log)
 
     def forget(self) -> None:
-        """Begin again at nominal speed."""
+        """Begin again at nominal speed, with nothing shed."""
         self._thermal.forget()
+        self._pressure.forget()
+
+    def memory_changed(self, state: MemoryState) -> None:
+        """Shed best effort while the machine is short of memory; undo it with hysteresis.
+
+        To be called about once a second, whether something changed or not. A task that is shed
+        stays admitted, gets no frames and is not loaded.
+
+        Args:
+            state: what a :class:`~aegis_ros.device.MemoryMonitor` reads.
+        """
+        self._pressure.changed(state, time.monotonic_ns())
 
     def device_changed(self, state: DeviceState) -> None:
         """Decimate and shed at once what a slower device cannot run; undo it with hysteresis.
@@ -100,7 +116,7 @@ class Tick:
         for entry in entries:
             fed = entry.fed
             fed.shed = entry.spec.name in slowed.shed
-            wanted = self._lifecycle.active and fed.enabled and not fed.shed
+            wanted = self._lifecycle.active and fed.enabled and not fed.kept_out
             fed.let_in_ns = (fed.let_in_ns or now_ns) if wanted else 0
         self._decimator.slowed(slowed.decimations, state.clock_factor)
         self._silent_topics.watch(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from aegis_ros.engine import EngineInfo, EngineStatus
+from aegis_ros.memory import MemoryState
 from aegis_ros.orchestrator.adapting import AdaptedSummary
 from aegis_ros.orchestrator.statistics import Dropped, Unanswered
 from aegis_ros.orchestrator.window import Growth
@@ -283,6 +284,8 @@ class OrchestratorState:
         audit_head: number and digest of the audit log's last record.
         rejected: tasks and generators that should run and do not.
         generators: one each, refused ones as well.
+        memory: of the machine, as it was read last; ``None`` for not yet.
+        shed_for_memory: names of what is shed because it is short, first to go first.
     """
 
     active: bool
@@ -298,3 +301,5 @@ class OrchestratorState:
     audit_head: tuple[int, str] = (0, "")
     rejected: tuple[RejectedTask, ...] = ()
     generators: tuple[GeneratorSummary, ...] = ()
+    memory: MemoryState | None = None
+    shed_for_memory: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ __all__ = [
     "FrameMisfit",
     "FrameOutpaced",
     "FrameShed",
+    "FrameSqueezed",
     "FrameTooEarly",
     "FrameUnmatched",
     "FrameWithdrawn",
@@ -92,6 +93,18 @@ class FrameShed(Reason):
 
     decision = Decision.SKIPPED
     rule = Rule.DEVICE_SPEED
+
+    task: str
+    job: int
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSqueezed(Reason):
+    """A frame arrived for a task that is shed while memory is short."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.MEMORY
 
     task: str
     job: int

@@ -62,6 +62,7 @@ class Rule(StrEnum):
     OVERRUN = "overrun"
     CRITICALITY = "criticality"
     DEVICE_SPEED = "device_speed"
+    MEMORY = "memory"
     LANE_CHOICE = "lane_choice"
     DECIMATION = "decimation"
     ENGINE_RESTART = "engine_restart"

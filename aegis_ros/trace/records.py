@@ -138,6 +138,7 @@ _RULES = (
     Rule.SYNC,
     Rule.CHAIN,
     Rule.DEVICE_SPEED,
+    Rule.MEMORY,
 )
 _CODES = {rule: code for code, rule in enumerate(_RULES)}
 

@@ -16,6 +16,7 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.engine import Cycle, EngineEvent, OverrunEvent
 from aegis_ros.engine.speech import Ending, LoadGenerator
+from aegis_ros.memory import MemoryState
 from aegis_ros.network.generator.preparing import prepare_generator
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.network.model_file import ModelFile
@@ -23,8 +24,9 @@ from aegis_ros.orchestrator import generators as module
 from aegis_ros.orchestrator.adapting import AdaptedSummary
 from aegis_ros.orchestrator.conversation import Conversation
 from aegis_ros.orchestrator.cycle_record import CycleRecord
+from aegis_ros.orchestrator.pressure import MemoryPressure
 from aegis_ros.orchestrator.request import Answer, Conclusion, Question
-from aegis_ros.orchestrator.types import GeneratorSummary
+from aegis_ros.orchestrator.types import GeneratorState, GeneratorSummary
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.adaptation import FewerAreFaster, LimitChanged
 from aegis_ros.rationale.engine import (
@@ -44,6 +46,7 @@ from aegis_ros.rationale.generators import (
     StepOverran,
     UnknownGenerator,
 )
+from aegis_ros.rationale.memory import ShedForMemory
 from aegis_ros.rationale.rejection import Cancelled, NotConfigured
 from aegis_ros.rationale.requests import CyclesNotKept, Measuring
 from aegis_ros.spec import Criticality, GeneratorSpec
@@ -560,3 +563,37 @@ def test_cycles_that_cannot_be_kept_are_reported_and_answers_go_on(houses: House
     runner.say()
     house.orchestrator.cleanup()
     assert len(reasons(house, CyclesNotKept)) == 1
+
+
+def test_one_that_is_shed_for_memory_ends_its_answers_and_comes_back(
+    houses: Houses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0]
+    real = MemoryPressure.changed
+    monkeypatch.setattr(MemoryPressure, "changed", lambda self, state, _: real(self, state, now[0]))
+    house = houses()
+    orchestrator = house.start()
+    (task_id,) = house.engine.generators
+    heard: list[Answer] = []
+    conversation(house).ask(Question((1, 2), 8, Sampling()), heard.append)
+    well = MemoryState(1000, 900)
+    orchestrator.memory_changed(replace(well, available_bytes=10))
+    orchestrator.settle()
+    assert house.engine.generators == {}
+    assert summary(house).state is GeneratorState.PAUSED
+    (shed,) = reasons(house, ShedForMemory)
+    assert (shed.task, summary(house).problem) == ("llm", shed)
+    assert conversation(house).ask(Question((1, 2), 8, Sampling()), heard.append) == shed
+    now[0] = 1
+    orchestrator.memory_changed(well)
+    now[0] += house.spec.memory.hold_ns
+    big = replace(well, total_bytes=1 << 40, available_bytes=1 << 39)
+    orchestrator.memory_changed(big)
+    orchestrator.settle()
+    now[0] += house.spec.memory.hold_ns
+    orchestrator.memory_changed(big)
+    orchestrator.settle()
+    assert list(house.engine.generators) == [task_id]
+    assert house.engine.limits[task_id] == (32, 2)
+    assert summary(house).state is GeneratorState.RUNNING
+    assert isinstance(conversation(house).ask(Question((1, 2), 8, Sampling()), heard.append), int)

@@ -16,6 +16,7 @@ from aegis_ros.rationale import generators as g
 from aegis_ros.rationale import jobs as j
 from aegis_ros.rationale import lanes as w
 from aegis_ros.rationale import loading as m
+from aegis_ros.rationale import memory as y
 from aegis_ros.rationale import prompts as o
 from aegis_ros.rationale import rejection as r
 from aegis_ros.rationale import requests as q
@@ -264,6 +265,7 @@ REASONS = (
     too_early(counterfactual(SHORTER_PERIOD)),
     too_early(),
     f.FrameShed("detector", 5, "/camera/image"),
+    f.FrameSqueezed("detector", 5, "/camera/image"),
     f.BadFrame("detector", 5, "/camera/image", "data: too short (got 200); expected 921600."),
     f.FrameMisfit("loc", 5, "/scan", "ranges1f", (361,), (360,), (360,), 0),
     f.FrameMisfit("seg", 5, "/cloud", "points4f", (90, 4), (100, 4), (100, 4), 10),
@@ -362,6 +364,15 @@ REASONS = (
     d.ShedForSpeed("caption", "best_effort", "main", 0.6, 1.133, 0.833),
     d.RestoredForSpeed("caption", "main", 0.9, 10 * S, 0.05, 0.75),
     d.RestoredForSpeed("caption", "main", 1.0, 10 * S, 0.05, 0.68),
+    # memory
+    y.ShedForMemory("caption", 300 * MIB, 150 * MIB, 3900 * MIB, 195 * MIB, 0.02, 0.1, "machine"),
+    y.ShedForMemory(
+        "llm", 800 * MIB, 90 * MIB, 500 * MIB, 25 * MIB, 0.31, 0.1, "control group /robot"
+    ),
+    y.ShedForMemory("llm", 800 * MIB, 0, 0, 0, 0.31, 0.1, ""),
+    y.RestoredForMemory("caption", 300 * MIB, 900 * MIB, 3900 * MIB, 195 * MIB, 30 * S, "machine"),
+    y.RestoredForMemory("caption", 300 * MIB, 0, 0, 0, 30 * S, ""),
+    y.StillShort("caption", "onnxruntime: no memory for the network"),
     # decimation
     decimated(1, 2, n.DecimationCause.ADMITTED),
     decimated(2, 1, n.DecimationCause.REMOVED),

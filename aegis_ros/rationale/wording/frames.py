@@ -43,6 +43,11 @@ def _frame_shed(reason: frames.FrameShed) -> str:
     )
 
 
+@words_of(frames.FrameSqueezed)
+def _frame_squeezed(reason: frames.FrameSqueezed) -> str:
+    return f"a frame on {reason.topic} was skipped: {reason.task} is shed until memory is free"
+
+
 @words_of(frames.NewerSet)
 def _newer_set(reason: frames.NewerSet) -> str:
     return (

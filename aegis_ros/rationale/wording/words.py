@@ -26,6 +26,7 @@ _THEMES = (
     "jobs",
     "lanes",
     "loading",
+    "memory",
     "prompts",
     "rejection",
     "requests",
