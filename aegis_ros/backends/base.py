@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from aegis_ros.backends.weights import SegmentWeights
 from aegis_ros.errors import AegisError, BackendError
 from aegis_ros.memory import Footprint
 from aegis_ros.network.feed import NetworkInput
@@ -138,6 +139,9 @@ class CompiledNetwork:
             what it computes depends on how much it finds; -1 for random frames.
         block_bytes: size of the block of its lane in which its activations are to lie, where the
             backend shares them; 0 for any that is large enough.
+        weights: of each segment, where they lie in files of their own; empty where they do not.
+        resident: how many segments have their weights in memory at once, where they do.
+        storage: what those are loaded from: ``cold``, past the page cache, or ``warm``, through it.
     """
 
     backend: str
@@ -155,10 +159,15 @@ class CompiledNetwork:
     advice: tuple[Advice, ...] = ()
     busy: int = -1
     block_bytes: int = 0
+    weights: tuple[SegmentWeights, ...] = ()
+    resident: int = 0
+    storage: str = ""
 
     @contextmanager
     def opened(self, kind: type[AegisError] = BackendError) -> Iterator[tuple[str, ...]]:
         """Yield names under which the files open, which are exactly those that were built.
+
+        Those of weights follow on those of segments.
 
         Args:
             kind: class of the error.
@@ -166,7 +175,9 @@ class CompiledNetwork:
         Raises:
             AegisError: of that kind: a file is gone, or is not what was built.
         """
-        with all_verified(zip_longest(self.paths, self.digests, fillvalue=""), kind) as files:
+        graphs = zip_longest(self.paths, self.digests, fillvalue="")
+        weights = ((each.path, each.digest) for each in self.weights)
+        with all_verified(chain(graphs, weights), kind) as files:
             yield files
 
     def busiest_frames(self) -> list[npt.NDArray[np.generic]] | None:
@@ -198,8 +209,11 @@ class CompiledNetwork:
 
     @property
     def profile_key(self) -> str:
-        """What execution times are kept under: another cut is another profile."""
-        return f"{self.key}/{self.segments}-{self.cuts}" if self.segments > 1 else self.key
+        """What execution times are kept under: another cut, or other loads, are another profile."""
+        if self.segments == 1:
+            return self.key
+        loads = f"/{self.resident}-{self.storage}" if self.weights else ""
+        return f"{self.key}/{self.segments}-{self.cuts}{loads}"
 
     def completed_by(self, segment: int) -> tuple[str, ...]:
         """Return the names of the outputs that are complete once a segment has ended."""

@@ -20,7 +20,7 @@ from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.sandbox.containment import Containment, memory_limit
 
-__all__ = ["built"]
+__all__ = ["built", "cache_of", "cut_whole"]
 
 
 def built(
@@ -37,10 +37,7 @@ def built(
     Raises:
         ModelError: ONNX Runtime cannot take the network, crashes on it or takes too long.
     """
-    cache = ArtifactCache(cache_dir / "onnxruntime")
-    # The optimiser lays tensors out for this processor: another one optimises again.
-    machine = "".join(part for part in cpu_name() if part.isalnum())[:40]
-    name = f"{prepared.key}-{runtime_version()}-{machine}"
+    cache, name = cache_of(prepared, cache_dir)
     made = cache.find(name)
     facts = None if made is None else facts_of(made.facts)
     if made is None or facts is None or not made.paths:
@@ -61,7 +58,64 @@ def built(
     )
     if segments == 1:
         return whole
-    return _cut(whole, segments, cache, f"{name}-{segments}", subject=prepared.source.name)
+    return cut_whole(whole, segments, cache, f"{name}-{segments}", subject=prepared.source.name)
+
+
+def cache_of(prepared: PreparedNetwork, cache_dir: Path) -> tuple[ArtifactCache, str]:
+    """Return where a network's builds are kept, and what their names begin with."""
+    # The optimiser lays tensors out for this processor: another one optimises again.
+    machine = "".join(part for part in cpu_name() if part.isalnum())[:40]
+    name = f"{prepared.key}-{runtime_version()}-{machine}"
+    return ArtifactCache(cache_dir / "onnxruntime"), name
+
+
+def cut_whole(
+    whole: CompiledNetwork,
+    parts: int,
+    cache: ArtifactCache,
+    name: str,
+    *,
+    subject: str,
+    load_ns_per_byte: float = 0.0,
+) -> CompiledNetwork:
+    """Return the network in ``parts`` files, or whole with the reason.
+
+    Args:
+        whole: the network.
+        parts: wanted.
+        cache: where builds are kept.
+        name: of the build.
+        subject: the network's file, for people.
+        load_ns_per_byte: what loading a byte of weights counts in the cut, beside computing.
+    """
+    made = cache.find(name)
+    facts = None if made is None else facts_of(made.facts)
+    if made is None or facts is None:
+        try:
+            made = cache.make(
+                name,
+                lambda scratch: _make_parts(
+                    whole, parts, scratch, subject=subject, load_ns_per_byte=load_ns_per_byte
+                ),
+            )
+        except ModelError as error:
+            return replace(whole, note=_stays_whole(parts, error.problem))
+        facts = msgspec.convert(made.facts, BuildFacts)
+    if facts.refused:
+        return replace(whole, note=_stays_whole(parts, facts.refused))
+    activations = whole.footprint.activations + facts.crossing_bytes
+    return replace(
+        whole,
+        paths=tuple(str(path) for path in made.paths),
+        footprint=Footprint(
+            weights=max(whole.footprint.weights, facts.bytes - activations),
+            activations=activations,
+        ),
+        shares=facts.shares,
+        cuts=facts.cuts,
+        complete_after=facts.complete_after,
+        digests=made.digests,
+    )
 
 
 def _optimise(prepared: PreparedNetwork, scratch: Path) -> tuple[dict[str, Any], list[Path]]:
@@ -86,37 +140,8 @@ def _optimise(prepared: PreparedNetwork, scratch: Path) -> tuple[dict[str, Any],
     return ask({"target": str(made), "inputs": inputs}), [made]
 
 
-def _cut(
-    whole: CompiledNetwork, parts: int, cache: ArtifactCache, name: str, *, subject: str
-) -> CompiledNetwork:
-    """Return the network in ``parts`` files, or whole with the reason."""
-    made = cache.find(name)
-    facts = None if made is None else facts_of(made.facts)
-    if made is None or facts is None:
-        try:
-            made = cache.make(name, lambda scratch: _make_parts(whole, parts, scratch, subject))
-        except ModelError as error:
-            return replace(whole, note=_stays_whole(parts, error.problem))
-        facts = msgspec.convert(made.facts, BuildFacts)
-    if facts.refused:
-        return replace(whole, note=_stays_whole(parts, facts.refused))
-    activations = whole.footprint.activations + facts.crossing_bytes
-    return replace(
-        whole,
-        paths=tuple(str(path) for path in made.paths),
-        footprint=Footprint(
-            weights=max(whole.footprint.weights, facts.bytes - activations),
-            activations=activations,
-        ),
-        shares=facts.shares,
-        cuts=facts.cuts,
-        complete_after=facts.complete_after,
-        digests=made.digests,
-    )
-
-
 def _make_parts(
-    whole: CompiledNetwork, parts: int, scratch: Path, subject: str
+    whole: CompiledNetwork, parts: int, scratch: Path, *, subject: str, load_ns_per_byte: float
 ) -> tuple[dict[str, Any], list[Path]]:
     """Cut the network and measure its parts; return the facts and the files."""
     allowed = Containment(
@@ -125,7 +150,12 @@ def _make_parts(
     ask = partial(run_child, allowed=allowed, timeout_s=120.0, subject=subject)
     facts = ask(
         "aegis_ros.backends.cpu.cut_child",
-        {"compiled": whole.to_json(), "parts": parts, "folder": str(scratch)},
+        {
+            "compiled": whole.to_json(),
+            "parts": parts,
+            "folder": str(scratch),
+            "load_ns_per_byte": load_ns_per_byte,
+        },
     )
     if "refused" in facts:
         return facts, []

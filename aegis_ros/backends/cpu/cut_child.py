@@ -45,6 +45,8 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
     """Cut the graph of ``request["compiled"]`` into ``request["parts"]`` files.
 
+    ``request["load_ns_per_byte"]`` is what loading a byte of weights counts, beside computing.
+
     Returns:
         ``paths``, ``shares``, ``cuts``, ``crossing_bytes``, ``complete_after``; or ``refused``, a
         sentence.
@@ -66,7 +68,14 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
         model,
         request["parts"],
         tensors=runtime_tensors(model, _session),
-        costs=_measure_operators(model, _named(whole, probes(whole.inputs)[0]), folder),
+        costs=[
+            computing + request["load_ns_per_byte"] * loading
+            for computing, loading in zip(
+                _measure_operators(model, _named(whole, probes(whole.inputs)[0]), folder),
+                _weight_bytes(model),
+                strict=True,
+            )
+        ],
     )
     paths = [str(path) for path in made.save(folder)]
     complete_after = [made.completes(item.name) for item in whole.outputs]
@@ -109,6 +118,12 @@ def _measure_operators(
         _EVERY_OPERATOR_NS + float(np.median(taken.get(node.name, [0.0])))
         for node in named.graph.node
     ]
+
+
+def _weight_bytes(model: Any) -> list[int]:
+    """Return the bytes of the weights of each operator; those of several count for the first."""
+    left = {item.name: item.ByteSize() for item in model.graph.initializer}
+    return [sum(left.pop(name, 0) for name in node.input) for node in model.graph.node]
 
 
 def _named(compiled: CompiledNetwork, inputs: Arrays) -> dict[str, npt.NDArray[np.generic]]:

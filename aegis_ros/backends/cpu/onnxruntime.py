@@ -192,6 +192,7 @@ class OnnxRuntimeBackend(OnCores):
     name = "onnxruntime"
     capabilities = Capabilities(
         inputs=MOST_INPUTS,
+        streams_weights=True,
         on_cores=True,
         generators=True,
         contends=PROCESSOR,
@@ -215,6 +216,18 @@ class OnnxRuntimeBackend(OnCores):
 
         return built(self.name, prepared, cache_dir, segments)
 
+    def compile_streamed(
+        self, prepared: PreparedNetwork, cache_dir: Path, segments: int
+    ) -> CompiledNetwork:
+        """Cut the graph and pack each segment's weights into a file, in child processes.
+
+        Raises:
+            ModelError: ONNX Runtime cannot take the network, crashes on it or takes too long.
+        """
+        from aegis_ros.backends.cpu.stream_build import built_streamed
+
+        return built_streamed(self.name, prepared, cache_dir, segments)
+
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Start one thread a lane."""
         import onnxruntime
@@ -230,13 +243,23 @@ class OnnxRuntimeBackend(OnCores):
         """
         with compiled.opened() as files:
             try:
-                loaded = load_session(compiled, files)
+                loaded = self._loaded(compiled, files)
                 warm_up(compiled, loaded)
+            except BackendError:
+                raise
             except Exception as error:
                 from aegis_ros.network.runtime_text import runtime_failure
 
                 raise load_error(runtime_failure(error), BackendError) from error
         return loaded
+
+    @staticmethod
+    def _loaded(compiled: CompiledNetwork, files: Sequence[str]) -> OrtNetwork:
+        if not compiled.weights:
+            return load_session(compiled, files)
+        from aegis_ros.backends.cpu.streamed import load_streamed  # few engines have use for it
+
+        return load_streamed(compiled, files)
 
     def load_generator(
         self, compiled: CompiledGenerator, lane: int, shapes: Sequence[Shape], cache: KvShape

@@ -13,6 +13,9 @@ What a backend of your own is held to is a class in a test file of your own:
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +37,7 @@ from aegis_ros.backends.base import (
     Part,
     Work,
 )
+from aegis_ros.backends.streaming import Streams, streamed
 from aegis_ros.backends.testing.networks import make_network
 from aegis_ros.errors import BackendError
 from aegis_ros.network import PreparedNetwork
@@ -145,6 +149,14 @@ def _failing(device: Device) -> _Array:
 def _require_cuts(device: Device) -> None:
     if not device.promises.cuts:
         pytest.skip("does not cut networks")
+
+
+def _streamed(device: Device, make_network: _MakeNetwork, cache: Path) -> CompiledNetwork:
+    if not isinstance(device.backend, Streams):
+        pytest.skip("streams no weights")
+    compiled = device.backend.compile_streamed(make_network("heavy"), cache, 4)
+    assert compiled.note == ""
+    return compiled
 
 
 class BackendContract:
@@ -402,6 +414,56 @@ class BackendContract:
         device.start(0, network, 0, bad, outputs)
         assert device.wait(0).error
         assert device.run(network, good, outputs).error == ""
+
+    def test_streams_weights_where_it_says_so(self, device: Device) -> None:
+        assert isinstance(device.backend, Streams) == device.backend.capabilities.streams_weights
+
+    def test_a_network_whose_weights_take_turns_computes_what_it_does_with_all_of_them(
+        self, device: Device, make_network: _MakeNetwork, shared_cache: Path
+    ) -> None:
+        compiled = _streamed(device, make_network, shared_cache)
+        assert (compiled.segments, compiled.resident, compiled.storage) == (4, 1, "cold")
+        assert CompiledNetwork.from_json(compiled.to_json()) == compiled
+        plain = device.backend.compile(make_network("heavy"), shared_cache)
+        frame, wanted = np.full((16, 24, 3), 7, np.uint8), _outputs_of(compiled)
+        assert device.run(device.backend.load(plain, 0), frame, wanted).error == ""
+        ways = [
+            streamed(compiled, resident, storage)
+            for resident in (1, 2, 4)
+            for storage in ("cold", "warm")
+        ]
+        assert len({way.profile_key for way in ways}) == len(ways)
+        weights = [way.footprint.weights for way in ways[::2]]
+        assert weights == sorted(set(weights))
+        networks = [device.backend.load(way, 0) for way in ways]
+        for network in (*networks, *networks):  # those of the others are in memory meanwhile
+            outputs = _outputs_of(compiled)
+            assert device.run(network, frame, outputs).error == ""
+            assert [one.tobytes() for one in outputs] == [one.tobytes() for one in wanted]
+        for network in networks:
+            device.backend.unload(network)
+
+    @pytest.mark.parametrize("storage", ["cold", "warm"])
+    def test_weights_that_are_shortened_while_they_take_turns_fail_jobs_in_words(
+        self, device: Device, make_network: _MakeNetwork, shared_cache: Path, storage: str
+    ) -> None:
+        compiled = streamed(_streamed(device, make_network, shared_cache), 1, storage)
+        copy = CompiledNetwork.from_json(
+            json.loads(json.dumps(compiled.to_json()).replace(str(shared_cache), str(device.cache)))
+        )
+        shutil.copytree(shared_cache, device.cache)
+        network = device.backend.load(copy, 0)
+        other = device.backend.load(compiled, 1)
+        os.truncate(max(copy.weights, key=lambda each: each.nbytes).path, 10)
+        frame, outputs = np.full((16, 24, 3), 7, np.uint8), _outputs_of(compiled)
+        for _ in range(2):
+            errors = []
+            for segment in range(network.segments):
+                device.start(0, network, segment, frame, outputs)
+                errors.append(device.wait(0).error)
+            assert [error for error in errors if error]
+            assert all("was changed while the network ran" in error for error in errors if error)
+        assert device.run(other, frame, outputs, lane=1).error == ""
 
     @pytest.mark.parametrize("pinned", [True, False])
     def test_a_frame_brought_ahead_is_the_one_the_job_sees(

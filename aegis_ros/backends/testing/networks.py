@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,36 @@ def _exits() -> onnx.GraphProto:
     )
 
 
+def _heavy() -> onnx.GraphProto:
+    """uint8 [H, W, 3] -> ``logits`` float32 [16], after layers whose weights differ in size."""
+    generator = np.random.default_rng(5)
+    widths = (3, 64, 512, 256, 512, 16)
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["real", "factor"], ["scaled"]),
+        helper.make_node("ReduceMean", ["scaled", "axes"], ["layer0"], keepdims=0),
+    ]
+    weights = [
+        numpy_helper.from_array(np.array([0, 1], np.int64), "axes"),
+        numpy_helper.from_array(np.array(0.01, np.float32), "factor"),
+    ]
+    for number, (low, high) in enumerate(pairwise(widths)):
+        made = "logits" if high == widths[-1] else f"layer{number + 1}"
+        nodes.append(
+            helper.make_node("MatMul", [f"layer{number}", f"weights{number}"], [f"sum{number}"])
+        )
+        nodes.append(helper.make_node("Tanh", [f"sum{number}"], [made]))
+        values = generator.normal(size=(low, high)).astype(np.float32) / np.float32(low) ** 0.5
+        weights.append(numpy_helper.from_array(values, f"weights{number}"))
+    return helper.make_graph(
+        nodes,
+        "heavy",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, ["h", "w", 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [16])],
+        weights,
+    )
+
+
 def _pair() -> onnx.GraphProto:
     """``frame`` uint8 [H, W, 3] and ``numbers`` float32 of rank 7 -> ``means`` and ``doubled``."""
     graph = _means()
@@ -165,6 +196,7 @@ _OUTPUTS = {
         _chain,
         (TensorInfo("means", "float32", (3,)), TensorInfo("middle", "float32", (3,))),
     ),
+    "heavy": (_heavy, (TensorInfo("logits", "float32", (16,)),)),
     "exits": (
         _exits,
         (TensorInfo("logits", "float32", (4,)), TensorInfo("exit", "float32", (4,))),
