@@ -36,7 +36,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
     onnxruntime.set_default_logger_severity(4)
     folder = Path(request["folder"])
-    tempfile.tempdir = str(folder)  # nothing else can be written to
+    tempfile.tempdir = str(folder)  # no other one can be written to
     compiled = CompiledNetwork.from_json(request["compiled"])
     try:
         if "cut" not in request:

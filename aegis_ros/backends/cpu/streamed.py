@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from aegis_ros.backends.cpu.onnxruntime import OrtNetwork, session_options
 from aegis_ros.backends.cpu.place import Place, WeightsFile, Window, fill, windows_of
 from aegis_ros.backends.streaming import kept_segments
 from aegis_ros.errors import BackendError
+from aegis_ros.sandbox.scratch import Scratch
 
 __all__ = ["StreamedNetwork", "load_streamed", "open_segment"]
 
@@ -94,13 +94,13 @@ def open_segment(graph: str, weights: str, index: int) -> tuple[Any, tuple[Windo
     """
     import onnxruntime
 
-    with tempfile.TemporaryDirectory(prefix="aegis_ros-") as folder:
+    with Scratch() as folder:
         # The names that the graph and ONNX Runtime know, leading to the very files that were
         # verified.
         for name, target in ((f"{index}.onnx", graph), (f"{index}.weights", weights)):
-            os.symlink(Path(target).absolute(), Path(folder) / name)
+            os.symlink(Path(target).absolute(), folder / name)
         session = onnxruntime.InferenceSession(
-            str(Path(folder) / f"{index}.onnx"),
+            str(folder / f"{index}.onnx"),
             session_options(),
             providers=["CPUExecutionProvider"],
         )
