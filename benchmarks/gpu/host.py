@@ -1,38 +1,49 @@
-"""Times what the host does for a job on a GPU lane, over a driver that does nothing; needs no GPU.
+"""Times what the host does for a job, over a driver that does nothing; needs no GPU.
 
 What a job costs in Python before and after the GPU has its turn, and how soon it is launched on a
 lane that is free: by the lane's thread, which has to wake up, or by whoever hands it over. The two
-take turns.
+take turns. Beside it a job of ONNX Runtime on the CPU, whose network computes next to nothing.
+
+Of both, how much memory Python takes for a job, at its peak, and how much of that stays.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+import tracemalloc
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from aegis_ros.backends import CompiledNetwork, Completion, Part, Work
+from aegis_ros.backends.cpu.onnxruntime import OnnxRuntimeBackend, OrtNetwork
 from aegis_ros.backends.cuda import backend as cuda_backend
 from aegis_ros.backends.cuda.backend import CudaBackend
 from aegis_ros.backends.cuda.bindings import BindingsDriver
 from aegis_ros.backends.cuda.lanes import GpuLane
 from aegis_ros.backends.cuda.network import GpuNetwork, Sent
+from aegis_ros.backends.testing import networks
 from aegis_ros.memory import Footprint
 from aegis_ros.network import NetworkInput, TensorInfo
 from aegis_ros.spec import FrameFormat, LaneSpec
 from benchmarks.report import Figure, console, figure, parser, publish, table
 
-__all__ = ["figures"]
+__all__ = ["figures", "on_a_core", "on_a_gpu", "show_host"]
 
 _PACKAGE = "benchmarks.gpu.host"
 _SHAPE = (48, 192, 3)
 _OUTPUTS = ("boxes", "scores")
+_SMALL = (8, 8, 3)
 _GRAPH = 1
 _PAUSE_S = 0.002  # the lane's thread has gone to sleep by then
 
@@ -142,6 +153,15 @@ def figures(jobs: int) -> list[Figure]:
     Args:
         jobs: of each kind.
     """
+    return on_a_gpu(jobs) + on_a_core(jobs)
+
+
+def on_a_gpu(jobs: int) -> list[Figure]:
+    """Return what the host does for a job of a GPU.
+
+    Args:
+        jobs: of each kind.
+    """
     silent = _Silent()
     driver = BindingsDriver(silent)
     backend = _Backend(driver)
@@ -176,11 +196,69 @@ def figures(jobs: int) -> list[Figure]:
                 woken.append(launched())
         return [
             figure("host's part of a job", "us", [alone() for _ in range(10 * jobs)]),
+            *_memory("host's part of a job", alone, jobs),
             figure("handed over to launched, by the lane's thread", "us", woken),
             figure("handed over to launched, by who hands it over", "us", direct),
         ]
     finally:
         backend.close()
+
+
+def on_a_core(jobs: int) -> list[Figure]:
+    """Return what a job of ONNX Runtime on the CPU takes that computes next to nothing.
+
+    Args:
+        jobs: of each kind.
+    """
+    backend = OnnxRuntimeBackend()
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = networks.make_network(Path(folder), "means", "means", _SMALL)
+        network = backend.load(backend.compile(prepared, Path(folder)), 0)
+        assert isinstance(network, OrtNetwork)
+    frame = np.zeros(_SMALL, np.uint8)
+    outputs = [np.zeros([int(n) for n in each.shape], each.dtype) for each in prepared.outputs]
+
+    def job() -> float:
+        begin = time.perf_counter_ns()
+        network.run(0, [frame], outputs)
+        return (time.perf_counter_ns() - begin) / 1e3
+
+    try:
+        times = [job() for _ in range(10 * jobs)]
+        name = "a job of ONNX Runtime on the CPU"
+        return [figure(name, "us", times), *_memory(name, job, jobs)]
+    finally:
+        backend.unload(network)
+
+
+def _memory(name: str, job: Callable[[], float], jobs: int) -> list[Figure]:
+    """Return the memory that Python takes for a job at its peak, and what is left of it, in bytes.
+
+    Args:
+        name: of the job.
+        job: does one, on this thread.
+        jobs: how many.
+    """
+    peaks = array("d", bytes(8 * jobs))  # which takes no more while memory is traced
+    gc.disable()
+    tracemalloc.start()
+    try:
+        job()
+        first, _ = tracemalloc.get_traced_memory()
+        for at in range(jobs):
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            job()
+            _, most = tracemalloc.get_traced_memory()
+            peaks[at] = most - before
+        last, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    return [
+        figure(f"{name}: Python's memory at its peak", "bytes", peaks),
+        Figure(f"{name}: what stays of that, on average", "bytes", jobs, (last - first) / jobs),
+    ]
 
 
 @contextmanager
@@ -198,11 +276,16 @@ def main() -> None:
     rows = figures(options.jobs)
     path: Path | None = options.json
     publish(_PACKAGE, path, rows)
-    shown = table("what the host does for a job", "", "runs", "p50 us", "p99 us", "max us")
+    show_host(console(), [asdict(row) for row in rows])
+
+
+def show_host(to: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the figures."""
+    shown = table("what the host does for a job", "", "unit", "jobs", "p50", "p99", "max")
     for row in rows:
-        times = (row.p50, row.p99 or 0.0, row.max or 0.0)
-        shown.add_row(row.name, str(row.count), *(f"{each:.1f}" for each in times))
-    console().print(shown)
+        values = (f"{row[each] or 0.0:.1f}" for each in ("p50", "p99", "max"))
+        shown.add_row(row["name"], row["unit"], str(row["count"]), *values)
+    to.print(shown)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from aegis_ros.engine import JobResult
 from aegis_ros.spec import Wait
 from benchmarks.compare.workload import Network, Workload
 from benchmarks.gpu import host, waiting
-from benchmarks.gpu.ways import Bench
+from benchmarks.gpu.bench import Bench
 from test.backends import fake_ort
 from test.benchmarks.test_gpu import network
 
@@ -111,7 +112,35 @@ def make_network(tmp_path: Path) -> Callable[..., Any]:
     return lambda *arguments: networks.make_network(tmp_path, *arguments)
 
 
-def test_the_hosts_part_of_a_job_is_timed_without_a_gpu() -> None:
+def test_the_hosts_part_of_a_job_is_timed_and_its_memory_counted_without_a_gpu() -> None:
     found = host.figures(3)
-    assert [each.count for each in found] == [30, 3, 3]
-    assert all(each.p50 > 0 for each in found)
+    assert [(each.unit, each.count) for each in found] == [
+        ("us", 30),
+        ("bytes", 3),
+        ("bytes", 3),
+        ("us", 3),
+        ("us", 3),
+        ("us", 30),
+        ("bytes", 3),
+        ("bytes", 3),
+    ]
+    assert all(each.p50 > 0 for each in found if "what stays" not in each.name)
+    out = io.StringIO()
+    host.show_host(Console(file=out, width=200), [asdict(each) for each in found])
+    assert "what stays of that" in out.getvalue()
+
+
+def test_memory_that_a_job_keeps_is_told_from_what_it_gives_back() -> None:
+    kept: list[bytes] = []
+
+    def gives_back() -> float:
+        return float(len(bytes(10_000)))
+
+    def keeps() -> float:
+        kept.append(bytes(1_000))
+        return gives_back()
+
+    peak, stays = host._memory("a job", gives_back, 100)
+    assert peak.p50 == pytest.approx(10_000, rel=0.1) and stays.p50 == pytest.approx(0, abs=50)
+    peak, stays = host._memory("a job", keeps, 100)
+    assert peak.p50 >= 11_000 and stays.p50 == pytest.approx(1_050, rel=0.1)

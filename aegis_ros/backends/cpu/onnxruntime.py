@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aegis_ros.backends.addresses import address_of
 from aegis_ros.backends.base import (
     MOST_INPUTS,
     Arrays,
@@ -121,15 +122,15 @@ class OrtNetwork:
                     value=frame.dtype,
                     expected=f"contiguous {dtype}",
                 )
-            binding.bind_input(name, "cpu", 0, dtype, frame.shape, frame.ctypes.data)
+            binding.bind_input(name, "cpu", 0, dtype, frame.shape, address_of(frame))
         for name in segment.taken:
             binding.bind_ortvalue_input(name, self._between[name])
         for name, place in segment.read_back:
             dtype, shape = self._dtypes[place], self._shapes[place]
-            binding.bind_input(name, "cpu", 0, dtype, shape, outputs[place].ctypes.data)
+            binding.bind_input(name, "cpu", 0, dtype, shape, address_of(outputs[place]))
         for name, place in segment.direct:
             dtype, shape = self._dtypes[place], self._shapes[place]
-            binding.bind_output(name, "cpu", 0, dtype, shape, outputs[place].ctypes.data)
+            binding.bind_output(name, "cpu", 0, dtype, shape, address_of(outputs[place]))
         for _, name, _ in segment.made:
             binding.bind_output(name, "cpu")
         try:

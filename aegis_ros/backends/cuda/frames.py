@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from aegis_ros.backends.addresses import address_of
 from aegis_ros.backends.cuda.driver import CudaDriver, CudaError
 
 __all__ = ["FrameInput", "FrameMemory"]
@@ -39,13 +38,13 @@ class FrameMemory:
             CudaError: the context is lost.
         """
         try:
-            self._driver.pin(_address(memory), memory.nbytes)
+            self._driver.pin(address_of(memory), memory.nbytes)
         except CudaError as error:
             if error.sticky:
                 raise
             self.refusal = str(error)
             return
-        self._ranges = (*self._ranges, (_address(memory), memory.nbytes))
+        self._ranges = (*self._ranges, (address_of(memory), memory.nbytes))
 
     def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
         """Let its pages go, if they were locked; no copy may be under way.
@@ -53,7 +52,7 @@ class FrameMemory:
         Raises:
             CudaError: as the driver says.
         """
-        address = _address(memory)
+        address = address_of(memory)
         kept = tuple(each for each in self._ranges if each[0] != address)
         if kept != self._ranges:
             self._ranges = kept
@@ -69,9 +68,9 @@ class FrameMemory:
         for address, _ in ranges:
             self._driver.unpin(address)
 
-    def address_of(self, frame: Frame) -> int:
+    def place_of(self, frame: Frame) -> int:
         """Return where a frame lies in it; 0 where it lies elsewhere."""
-        begin = _address(frame)
+        begin = address_of(frame)
         end = begin + frame.nbytes
         for address, size in self._ranges:
             if address <= begin and end <= address + size:
@@ -128,7 +127,7 @@ class FrameInput:
         Raises:
             CudaError: as the driver says; no copy is under way then.
         """
-        source = 0 if self._in_use else self._memory.address_of(frame)
+        source = 0 if self._in_use else self._memory.place_of(frame)
         if not source:
             return False
         self._driver.attach()
@@ -143,7 +142,7 @@ class FrameInput:
 
     def readable(self, frame: Frame) -> bool:
         """Return whether :meth:`send` leaves the copy to the GPU."""
-        return self._memory.address_of(frame) != 0
+        return self._memory.place_of(frame) != 0
 
     def send(self, frame: Frame, stream: int, *, prefetched: bool) -> None:
         """Have what follows on a stream find the frame in the buffer.
@@ -157,13 +156,8 @@ class FrameInput:
             self._under_way = False
         if prefetched:
             return
-        source = self._memory.address_of(frame)
+        source = self._memory.place_of(frame)
         if not source:
             self._host[: frame.nbytes] = frame.reshape(-1).view(np.uint8)
-            source = _address(self._host)
+            source = address_of(self._host)
         self._driver.copy_in(self._device, source, frame.nbytes, stream)
-
-
-def _address(memory: npt.NDArray[Any]) -> int:
-    address: int = memory.__array_interface__["data"][0]
-    return address
