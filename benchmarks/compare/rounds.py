@@ -59,6 +59,7 @@ class TaskRound:
         ended_ms, ready_ms: from the stamp to the end of the execution, and until the engine knew of
         it; only of the orchestrator.
         released_ns, started_ns, finished_ns: wall clock, of each result of the orchestrator.
+        lane: that it ran on; empty where there is one only.
         bound_ms: proven for ``ended_ms``; 0 for none.
         refused: why it was not admitted.
     """
@@ -74,6 +75,7 @@ class TaskRound:
     released_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     started_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     finished_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    lane: str = ""
     bound_ms: float = 0.0
     refused: str = ""
 

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -52,25 +52,23 @@ class Book:
         result.release()
 
     def rounds(
-        self, begin_ns: int, end_ns: int, *, lane_times: bool, proven: bool
+        self, begin_ns: int, end_ns: int, lane_of: Mapping[str, str]
     ) -> dict[str, TaskRound]:
         """Return what every task got of the frames stamped within a time.
 
         Args:
             begin_ns: where it begins (monotonic).
             end_ns: where it ends.
-            lane_times: whether all share one lane, so that its time can be distinguished.
-            proven: whether there is a bound that times are to be held to.
+            lane_of: by task, the lane it runs on.
         """
         found = {}
         for task in self._tasks:
             rows = self._within(task.name, begin_ns, end_ns)
             found[task.name] = one = self._of(task.name, rows, begin_ns, end_ns)
             stamp, released, started, finished = rows.T[:4]
-            if lane_times or proven:
-                one.ended_ms, one.ready_ms = (finished - stamp) / 1e6, (released - stamp) / 1e6
-            if lane_times:
-                one.released_ns, one.started_ns, one.finished_ns = released, started, finished
+            one.ended_ms, one.ready_ms = (finished - stamp) / 1e6, (released - stamp) / 1e6
+            one.released_ns, one.started_ns, one.finished_ns = released, started, finished
+            one.lane = lane_of.get(task.name, "")
         return found
 
     def _within(self, name: str, begin_ns: int, end_ns: int) -> npt.NDArray[np.int64]:

@@ -19,16 +19,17 @@ from aegis_ros.planning.device_load import load_task
 from aegis_ros.planning.feeds import feeds
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 from aegis_ros.wcet import Stress
+from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.partitions import OUTSIDE
-from benchmarks.gpu.ways import Bench
 from benchmarks.report import percentiles
 
-__all__ = ["beside_loads", "contention", "engine_on", "segment_cost"]
+__all__ = ["CONTROL", "DIVIDED", "beside_loads", "contention", "engine_on", "segment_cost"]
 
+DIVIDED, CONTROL = "two lanes,", "control:"  # how these ways begin
 _JOBS = 300
 _TIMEOUT_S = 30.0
 _SHOWN = (50.0, 99.9)
-_MEASURE_S = 4.0  # of one network
+_MEASURE_S = 2.0  # of one network
 _LEAST_RUNS = 5  # whatever they take
 
 
@@ -80,8 +81,6 @@ def contention(
     networks: Mapping[str, CompiledNetwork],
     runs: int,
     sms: int | None = None,
-    *,
-    alone: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """Return how much longer networks take while the heaviest other one runs on a second lane.
 
@@ -93,21 +92,20 @@ def contention(
         networks: whole.
         runs: of each, alone and beside.
         sms: multiprocessors of the first lane where the GPU is divided, the second one having the
-            rest; ``None`` for two lanes on all of it, and before that for one lane.
-        alone: rows of an earlier call, for what a network takes on one lane of the whole GPU.
+            rest; ``None`` for two lanes on all of it. Before that, each runs on one lane alone.
     """
     ways: dict[str, tuple[Sequence[LaneSpec], str]] = {
         "one lane": ([LaneSpec("main", bench.workload.core)], ""),
-        "two lanes": ([LaneSpec("first", bench.workload.core), LaneSpec("second")], ""),
+        "two lanes": (_two(bench), ""),
     }
     if sms is not None:
         part = LaneSpec("first", None, sms)
         ways = {
             f"one lane on {sms}": ([part], ""),
-            f"two lanes, {sms} and the rest": ([part, LaneSpec("second")], ""),
-            f"control: {sms}, and the other on all": ([part, LaneSpec("second")], OUTSIDE),
+            f"{DIVIDED} {sms} and the rest": ([part, LaneSpec("second")], ""),
+            f"{CONTROL} {sms}, and the other on all": ([part, LaneSpec("second")], OUTSIDE),
         }
-    usual = {str(row["network"]): row for row in alone if row["way"] == "one lane"}
+    usual: dict[str, Mapping[str, Any]] = {}
     rows: list[dict[str, Any]] = []
     for way, (lanes, backend) in ways.items():
         with engine_on(bench, lanes, lambda result: result.release(), backend) as engine:
@@ -138,7 +136,7 @@ def beside_loads(
         alone: rows of :func:`contention`, for what a network takes on one lane.
     """
     usual = {str(row["network"]): row for row in alone if row["way"] == "one lane"}
-    lanes = [LaneSpec("first", bench.workload.core), LaneSpec("second")]
+    lanes = _two(bench)
     backend = create_backend(str(bench.workload.device["backend"]))
     cache = bench.state / "cache"
     rows: list[dict[str, Any]] = []
@@ -148,9 +146,18 @@ def beside_loads(
         load = backend.compile(prepared, cache)
         with engine_on(bench, lanes, lambda result: result.release()) as engine:
             for name, compiled in networks.items():
+                if name not in usual:
+                    samples = _timed(engine, compiled, runs, [])
+                    rows.append(_row(name, "one lane", samples, usual))
                 samples = _timed(engine, compiled, runs, [(load, 1)])
-                rows.append(_row(name, f"two lanes, {task.name}", samples, usual))
+                rows.append(_row(name, f"beside {task.name}", samples, usual))
     return rows
+
+
+def _two(bench: Bench) -> list[LaneSpec]:
+    """Return two lanes, each on a core of its own where there are enough."""
+    second = bench.lane_cores[1] if len(bench.lane_cores) > 1 else None
+    return [LaneSpec("first", bench.workload.core), LaneSpec("second", second)]
 
 
 def _timed(

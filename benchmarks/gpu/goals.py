@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.compare.figures import bound_goal, lost_goal, missed_high
+from benchmarks.compare.figures import LOST_GOAL, bound_goal, lost_goal, missed_high
 from benchmarks.compare.workload import Workload
+from benchmarks.gpu.device import CONTROL, DIVIDED
 
-__all__ = ["goals", "overruns", "wilson"]
+__all__ = ["against_dividing", "goals", "overruns", "wilson"]
 
 _Z = 1.96  # 95 %
 _OURS = "aegis"
 _USUAL = ("streams", "queue", "processes")
 _LEAST_RESULTS = 0.95  # of those of a stream a network
+_MOST_DISPATCH_US = 50.0
+_NOTHING = "nothing ran"
 
 
 def wilson(bad: int, count: int) -> tuple[float, float]:
@@ -82,18 +85,49 @@ def _of(where: str, arm: str, one: Mapping[str, Any], urgent: str) -> list[tuple
         )
     key = "p99_over_deadline"
     quick = one["rows"].get("streams", {}).get(urgent, {}).get(key)
-    if quick is not None and key in rows.get(urgent, {}):
-        ours = float(rows[urgent][key])
+    if quick is not None:
+        ours = rows.get(urgent, {}).get(key)
         found.append(
             (
                 f"{where}: p99 response of {urgent} no longer than in way 'streams'",
-                f"{ours:.2f} against {quick:.2f} of the deadline",
-                ours <= quick,
+                f"{'no result' if ours is None else f'{ours:.2f}'} against {quick:.2f} of the "
+                "deadline",
+                ours is not None and float(ours) <= quick,
             )
         )
-    found.append(bound_goal(where, rows))
-    found += lost_goal(where, machine[arm])
-    return found
+    what, reached, met = bound_goal(where, rows)
+    ran = any("bound_ms" in row for row in rows.values())
+    found.append((what, reached if ran else _NOTHING, met and ran))
+    dispatch = machine[arm].get("dispatch_p99_us")
+    found.append(
+        (
+            f"{where}: p99 from release to start on a free lane at most {_MOST_DISPATCH_US:.0f} us",
+            "no lane was ever free" if dispatch is None else f"{dispatch:.0f} us",
+            dispatch is not None and dispatch <= _MOST_DISPATCH_US,
+        )
+    )
+    lost = lost_goal(where, machine[arm])
+    return found + (lost or [(f"{where}: {LOST_GOAL}", _NOTHING, False)])
+
+
+def against_dividing(shared: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return in words for which networks multiprocessors of their own gained nothing.
+
+    Args:
+        shared: what networks take beside another one, rows of ``contention``.
+    """
+    slowest: dict[str, dict[str, float]] = {}
+    for row in shared:
+        for kind in (DIVIDED, CONTROL):
+            if str(row["way"]).startswith(kind):
+                slowest.setdefault(str(row["network"]), {})[kind] = float(row["p999_factor"])
+    return [
+        f"multiprocessors of its own gain {name} nothing: beside a network that ignores them 99.9 "
+        f"% of its runs take at most {each[CONTROL]:.2f} times as long as alone, beside one that "
+        f"has others {each[DIVIDED]:.2f} times"
+        for name, each in slowest.items()
+        if len(each) > 1 and each[CONTROL] <= each[DIVIDED]
+    ]
 
 
 def overruns(

@@ -68,14 +68,18 @@ class LoadPlan(Plan):
 
     Attributes:
         rate: streams' worth of execution that is asked for.
+        found: whether the rate at which streams begin to miss was found; the load is then a share
+            of it, else of one stream that is never idle.
     """
 
     rate: float = 0.0
+    found: bool = True
 
     def sentence(self) -> str:
         """Return it as a sentence."""
-        return (
-            f"{self.load:.0%} of the rate at which a stream a network begins to miss: "
-            f"{self.rate:.2f} times what one stream of the same networks, never idle, would do; "
-            f"budgets alone take {self.utilization:.0%} of one lane"
-        )
+        asked = f"{self.rate:.2f} times what one stream of the same networks, never idle, would do"
+        of = "the rate at which a stream a network begins to miss"
+        share = f"{self.load:.0%} of {of}: {asked}"
+        if not self.found:
+            share = f"{asked}; {of} was not measured here"
+        return f"{share}; budgets alone take {self.utilization:.0%} of one lane"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aegis_ros.backends import capabilities_of
 from benchmarks.gpu.partitions import CONFINED
 
-__all__ = ["Place", "places"]
+__all__ = ["Place", "controlled", "places"]
 
 _CONFINABLE = "onnxruntime_cuda"
 
@@ -23,6 +23,7 @@ class Place:
         scale: how many times as wide and high the frames of the large networks are.
         copies: tasks of each large network.
         share: multiprocessors of the first of two lanes that divide it; 0 where it cannot be.
+        on_cores: whether processor cores are the device.
     """
 
     name: str
@@ -31,12 +32,13 @@ class Place:
     scale: int
     copies: int
     share: int
+    on_cores: bool = False
 
 
 def places(
     backend: str, wanted: list[str], *, inside: int, share: int, scale: int, copies: int
 ) -> list[Place]:
-    """Return where to run.
+    """Return where to run, the most telling place first.
 
     A whole GPU gets larger frames and more tasks, so that it has something to do.
 
@@ -60,6 +62,7 @@ def places(
         scale or usual,
         copies or usual,
         share if can.partitions else 0,
+        can.on_cores,
     )
     confined = Place(
         "inside",
@@ -69,9 +72,14 @@ def places(
         copies or 1,
         inside // 2,
     )
-    made = [whole] if "whole" in wanted else []
-    if "inside" in wanted and backend == _CONFINABLE:
-        made.append(confined)
+    made = [confined] if "inside" in wanted and backend == _CONFINABLE else []
+    if "whole" in wanted:
+        made.append(whole)
     if not made:
         raise SystemExit(f"--places: only {_CONFINABLE} can be confined to some multiprocessors")
     return made
+
+
+def controlled(backend: str) -> bool:
+    """Return whether the device can be divided, and a control can ignore that."""
+    return backend == _CONFINABLE

@@ -23,7 +23,7 @@ class Report:
         facts: of the run as a whole; parts that fail are noted under ``failed``, those that had no
             time under ``no_time``.
         json: file for figures; ``None`` for none.
-        limit_s: after which no further part begins.
+        limit_s: within which all parts end.
     """
 
     def __init__(self, facts: dict[str, Any], json: Path | None, limit_s: float) -> None:
@@ -37,15 +37,22 @@ class Report:
         self._begin = time.monotonic()
         self._limit_s = limit_s
 
-    def late(self, name: str) -> bool:
-        """Return whether there is no time for a part, which is noted then."""
-        if time.monotonic() - self._begin < self._limit_s:
+    def late(self, name: str, expected_s: float = 0.0) -> bool:
+        """Return whether there is no time for a part, which is noted then.
+
+        Args:
+            name: of the part.
+            expected_s: what it may take, in seconds.
+        """
+        left_s = self.left_s()
+        if left_s > 0.0 and left_s >= expected_s:
             return False
-        self.facts["no_time"].append(name)
+        needs = f": may take {expected_s:.0f} s, and {left_s:.0f} s are left" if expected_s else ""
+        self.facts["no_time"].append(name + needs)
         return True
 
     def left_s(self) -> float:
-        """Return the time that is left until no further part begins."""
+        """Return the time that is left."""
         return max(0.0, self._begin + self._limit_s - time.monotonic())
 
     @contextlib.contextmanager

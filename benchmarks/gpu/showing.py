@@ -9,7 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.compare.results import Results
-from benchmarks.gpu.goals import goals, overruns
+from benchmarks.gpu.bench import LANES
+from benchmarks.gpu.goals import against_dividing, goals, overruns
+from benchmarks.gpu.host import show_host
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.waiting import show_job_costs
 from benchmarks.report import table
@@ -26,10 +28,11 @@ def show(report: Report) -> None:
         found = results.facts.get("capacity")
         if found is not None:
             print(f"a stream a network misses nothing up to {found['rate']:.2f} streams' worth")
-        if results.rounds:
-            results.show()
-            _show_against(results)
+        results.show()
         _show_apart(results.facts)
+        _show_against(results)
+        if "host" in results.facts:
+            show_host(_console(), results.facts["host"])
         show_job_costs(_console(), results.facts.get("job_costs", []))
     for line in report.facts["failed"]:
         print(f"left out, because it failed: {line}")
@@ -48,12 +51,15 @@ def _show_against(results: Results) -> None:
     network_of = {task.name: task.network for plan in results.plans.values() for task in plan.tasks}
     budget_ms = {name: row["budget_ms"] for name, row in results.facts["budgets"].items()}
     lines += overruns(summary, budget_ms, network_of)
+    lines += against_dividing(results.facts.get("contention", []))
     for name, row in results.facts["budgets"].items():
         if row["budget_ms"] > 2.0 * row["p50_ms"]:
             lines.append(
                 f"{name} is given {row['budget_ms']:.2f} ms, {row['budget_ms'] / row['p50_ms']:.1f}"
                 f" times its median; 99.9 % of runs take at most {row['p99.9_ms']:.2f} ms"
             )
+    if not any(arm in LANES for one in summary.values() for arm in one["rows"]):
+        lines.append("none of its ways ran")
     print("\nWhat speaks against aegis_ros here:")
     print(*(f"  {line}" for line in lines or ["nothing that was asked"]), sep="\n")
 
@@ -69,7 +75,7 @@ def _show_apart(facts: Mapping[str, Any]) -> None:
         console.print(shown)
         worst = max(row["p99"] for row in costs.values())
         met = "yes" if worst <= _GOAL_US else "no"
-        console.print(f"p99 of dispatch <= {_GOAL_US:.0f} us: {met} ({worst:.0f} us)")
+        console.print(f"p99 between two segments <= {_GOAL_US:.0f} us: {met} ({worst:.0f} us)")
     shared: Sequence[Mapping[str, Any]] = facts.get("contention", [])
     if shared:
         shown = table(

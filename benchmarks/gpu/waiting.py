@@ -25,8 +25,8 @@ from aegis_ros.backends.cuda.network import GpuNetwork
 from aegis_ros.backends.cuda.waiting import Past, Waiting
 from aegis_ros.engine import ChannelSpec, EngineClient, JobResult, LoadSpec, SlotFrame
 from aegis_ros.spec import FrameFormat, LaneSpec, Wait
+from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.device import engine_on
-from benchmarks.gpu.ways import Bench
 from benchmarks.report import percentiles, table
 
 __all__ = ["job_costs", "of_engine", "of_thread", "show_job_costs"]

@@ -19,18 +19,20 @@ from aegis_ros.memory import Footprint
 from aegis_ros.network import NetworkInput, TensorInfo
 from aegis_ros.spec import FrameFormat, LaneSpec, OrchestratorSpec
 from benchmarks.compare.cpu import CpuUse
+from benchmarks.compare.figures import lanes_of
 from benchmarks.compare.results import Results
 from benchmarks.compare.rounds import Arm, Round, TaskRound
 from benchmarks.compare.workload import Network, Task, Workload
 from benchmarks.gpu import ways
+from benchmarks.gpu.bench import Bench, arm_of
 from benchmarks.gpu.capacity import Probe, capacity
 from benchmarks.gpu.drawing import draw_file
-from benchmarks.gpu.goals import goals, overruns, wilson
+from benchmarks.gpu.goals import goals
 from benchmarks.gpu.mix import LoadPlan, Mix
 from benchmarks.gpu.partitions import CONFINED, Confined, ConfinedBackend, OutsideBackend, offer
 from benchmarks.gpu.place import places
 from benchmarks.gpu.report import Report
-from benchmarks.gpu.ways import Bench, arm_of, one_round, opened, round_of
+from benchmarks.gpu.ways import one_round, opened, round_of
 from benchmarks.gpu.workload import workload
 from test.backends.fake_cuda import FakeDriver
 from test.backends.fake_ort import fake_toolkit
@@ -135,12 +137,28 @@ def test_lanes_are_chosen_in_the_time_there_is(
     assert asked == [((), None), ((), 20.0)]
 
 
-def test_lanes_of_the_usual_ways_share_a_core_only_where_it_is_the_device(bench: Bench) -> None:
-    on_core = replace(bench, workload=replace(bench.workload, core=3), lane_cores=(3, 2))
-    assert [on_core.usual_core(lane) for lane in range(3)] == [3, 3, 3]
+def test_threads_of_the_usual_ways_run_on_all_cores_where_these_are_the_device(
+    bench: Bench,
+) -> None:
+    device = {"backend": "onnxruntime", "switch_ms": 0.1}
+    on_cores = replace(bench, workload=replace(bench.workload, device=device, core=3))
+    assert [on_cores.usual_core(lane, 3) for lane in range(3)] == [None, None, None]
+    assert on_cores.usual_core(0, 1) == 3
     device = {"backend": "onnxruntime_cuda", "switch_ms": 0.1}
-    on_gpu = replace(on_core, workload=replace(on_core.workload, device=device))
-    assert [on_gpu.usual_core(lane) for lane in range(3)] == [3, 2, None]
+    gpu = replace(bench, workload=replace(bench.workload, device=device, core=3), lane_cores=(3, 2))
+    assert [gpu.usual_core(lane, 3) for lane in range(3)] == [3, 2, None]
+    assert gpu.usual_core(0, 1) == 3
+
+
+def test_networks_that_run_alone_are_fed_one_after_the_other(bench: Bench) -> None:
+    arm = arm_of("solo")
+    item = one_round(bench, arm, load=0.8, number=0, tasks=TASKS, seconds=2.0)
+    assert item.seconds == pytest.approx(2.0, rel=0.5)
+    assert all(item.tasks[task.name].frames >= 5 for task in TASKS)
+    lanes = lanes_of(item)
+    assert len(lanes) == 2
+    quick, slow = (item.tasks[task.name] for task in TASKS)
+    assert max(quick.started_ns) < min(slow.released_ns)
 
 
 @pytest.mark.parametrize("limit", [0.05, 0.11, 0.6, 0.9, 3.0, 50.0])
@@ -236,8 +254,8 @@ def test_only_what_can_be_confined_is() -> None:
     asked: dict[str, Any] = {"inside": 16, "share": 64, "scale": 0, "copies": 0}
     gpu = places("onnxruntime_cuda", both, **asked)
     assert [(place.backend, place.scale, place.share) for place in gpu] == [
-        ("onnxruntime_cuda", 2, 64),
         (CONFINED, 1, 8),
+        ("onnxruntime_cuda", 2, 64),
     ]
     (cpu,) = places("onnxruntime", both, **asked)
     assert (cpu.scale, cpu.copies, cpu.share) == (1, 1, 0)
@@ -268,65 +286,3 @@ def test_a_picture_is_drawn_from_the_file_of_figures(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text("{}")
     with pytest.raises(SystemExit, match="no responses"):
         draw_file(tmp_path / "old.json", tmp_path / "old.png")
-
-
-def test_no_part_begins_when_there_is_no_time(tmp_path: Path) -> None:
-    report = Report({}, tmp_path / "gpu.json", 0.0)
-    assert report.late("processes")
-    assert report.facts["no_time"] == ["processes"]
-    assert report.left_s() == 0.0
-    other = Report({}, None, 60.0)
-    assert not other.late("processes") and 0.0 < other.left_s() <= 60.0
-
-
-def test_a_part_that_fails_costs_itself_alone_and_is_noted(tmp_path: Path) -> None:
-    facts: dict[str, Any] = {"device": "none"}
-    report = Report(facts, tmp_path / "gpu.json", 60.0)
-    with report.part("one that ends the process"):
-        raise SystemExit("no result within 30 s")
-    with report.part("one that works"):
-        facts["measured"] = 7
-    written = json.loads((tmp_path / "gpu.json").read_text())
-    assert written["measured"] == 7
-    assert written["failed"] == ["one that ends the process: SystemExit: no result within 30 s"]
-    with pytest.raises(KeyboardInterrupt), report.part("one that a person ends"):
-        raise KeyboardInterrupt
-
-
-def test_the_interval_of_a_share() -> None:
-    assert wilson(0, 0) == (0.0, 1.0)
-    low, high = wilson(0, 1000)
-    assert low == 0.0 and high == pytest.approx(0.0038, abs=1e-4)
-    low, high = wilson(10, 100)
-    assert (low, high) == (pytest.approx(0.0552, abs=1e-4), pytest.approx(0.1744, abs=1e-4))
-
-
-def test_what_would_speak_against_deadline_order_is_asked() -> None:
-    def row(late: int, p99: float) -> dict[str, Any]:
-        found = {"criticality": "high", "frames": 100, "late": late, "without": 0}
-        return found | {"p99_over_deadline": p99}
-
-    proven = row(2, 0.4) | {"bound_ms": 10.0, "worst_ms": 11.0, "beyond_bound": 1}
-    proven |= {"execution_max_ms": 3.0}
-    rows = {"aegis": {"a": proven}, "streams": {"a": row(1, 0.3)}, "queue": {"a": row(3, 0.5)}}
-    machine = {
-        "aegis": {"lane_lost": 0.01, "results_per_s": 90.0},
-        "streams": {"results_per_s": 100.0},
-    }
-    summary = {"0.8": {"rows": rows, "machine": machine}}
-    device = {"backend": "tensorrt", "switch_ms": 0.1}
-    found = goals(summary, Workload({}, {}, "a", device, None, 1.0, 0.5))
-    met = {what.split(": ", 1)[1]: ok for what, _, ok in found}
-    assert met == {
-        "no frame of high criticality late or without a result": False,
-        "no larger share late than in way 'streams'": False,
-        "no larger share late than in way 'queue'": True,
-        "at least 95% of the results of way 'streams'": False,
-        "p99 response of a no longer than in way 'streams'": False,
-        "every response within its bound": False,
-        "lane time lost to dispatch and switching below 2 %": True,
-    }
-    assert overruns(summary, {"net": 2.0}, {"a": "net"}) == [
-        "at 80%: a once took 3.00 ms, its budget is 2.00 ms"
-    ]
-    assert overruns(summary, {"net": 4.0}, {"a": "net"}) == []
