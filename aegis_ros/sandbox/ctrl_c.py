@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -14,6 +17,7 @@ __all__ = ["INTERRUPTED", "end_at_once", "kept_from_children", "unwound"]
 INTERRUPTED = 130
 
 _DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)
+_AGAIN_S = 0.01
 
 
 def end_at_once(code: int, numbers: Sequence[int] = (signal.SIGINT,)) -> None:
@@ -41,7 +45,9 @@ def unwound() -> Iterator[None]:
     """Have Ctrl+C leave the block as ``SystemExit``, so that what was begun is given back.
 
     Libraries make answers of their own of ``KeyboardInterrupt``, and errors of whatever is raised
-    while they are imported: whatever leaves the block after Ctrl+C is its doing.
+    while they are imported: whatever leaves the block after Ctrl+C is its doing. Where it comes in
+    a finalizer or a weak reference's callback, as each import ends with one, Python drops what is
+    raised there: it comes once more, a moment later.
 
     Raises:
         SystemExit: with :data:`INTERRUPTED`.
@@ -50,21 +56,38 @@ def unwound() -> Iterator[None]:
     if before is signal.SIG_IGN:
         yield
         return
-    came = False
+    came = left = False
+    told = sys.unraisablehook
 
     def come(*_: Any) -> NoReturn:
         nonlocal came
         came = True
         raise SystemExit(INTERRUPTED)
 
+    def dropped(what: Any) -> None:
+        if came and isinstance(what.exc_value, SystemExit):
+            _thread.start_new_thread(again, ())  # unlike threading's, this takes no lock
+        else:
+            told(what)
+
+    def again() -> None:
+        time.sleep(_AGAIN_S)
+        if not left:
+            os.kill(os.getpid(), signal.SIGINT)
+
     signal.signal(signal.SIGINT, come)
+    sys.unraisablehook = dropped
     try:
         yield
+        if came:
+            raise SystemExit(INTERRUPTED)
     except BaseException:
         if came:
             raise SystemExit(INTERRUPTED) from None
         raise
     finally:
+        left = True
+        sys.unraisablehook = told
         signal.signal(signal.SIGINT, before)
 
 

@@ -44,6 +44,28 @@ def test_whatever_a_library_makes_of_ctrl_c_it_is_ctrl_c() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (INTERRUPTED, "True\n", "")
 
 
+# Nothing can be raised there; a weak reference has such a callback at the end of every import.
+_IN_A_FINALIZER = """
+import signal, time
+from aegis_ros.sandbox.ctrl_c import unwound
+
+class Last:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+with unwound():
+    Last()
+    time.sleep(100)
+"""
+
+
+def test_ctrl_c_that_comes_where_nothing_can_be_raised_comes_again() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _IN_A_FINALIZER], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (INTERRUPTED, "")
+
+
 def test_an_error_of_another_cause_stays_what_it_is() -> None:
     with pytest.raises(ImportError, match="no such module"), unwound():
         raise ImportError("no such module")
