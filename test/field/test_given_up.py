@@ -25,17 +25,20 @@ def _change(system: System, transition: int) -> bool:
 
 
 def _crash_until_given_up(system: System) -> None:
-    """Have the engine end by a fault of its own, each time it is there, until it stays away."""
+    """Have the engine end by a fault of its own, each time it is back, until it stays away.
+
+    Not while it comes back: the task that it loads then would be blamed for it.
+    """
 
     def engine_status() -> Any:
         assert system.node._orchestrator is not None
         return system.node._orchestrator.status().engine_status
 
     def crash() -> None:
-        pid = engine_status().pid
-        if pid and pid not in crashed:
-            os.kill(pid, signal.SIGSEGV)
-            crashed.add(pid)
+        engine = engine_status()
+        if engine.pid and engine.pid not in crashed and engine.restarts == len(crashed):
+            os.kill(engine.pid, signal.SIGSEGV)
+            crashed.add(engine.pid)
 
     crashed: set[int] = set()
     system.until(lambda: engine_status().given_up, crash)
