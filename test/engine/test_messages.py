@@ -100,12 +100,15 @@ def test_a_message_that_is_too_long_is_not_sent() -> None:
 
 def test_a_message_that_is_too_long_is_not_taken_and_its_descriptors_are_closed() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs, open(os.devnull) as file:
-        before = len(os.listdir("/proc/self/fd"))
-        socket.send_fds(theirs, [b"x" * (m.MAX_MESSAGE_BYTES + 1)], [file.fileno()])
+    reading, writing = os.pipe()
+    with ours, theirs:
+        socket.send_fds(theirs, [b"x" * (m.MAX_MESSAGE_BYTES + 1)], [writing])
+        os.close(writing)
         with pytest.raises(ValueError, match="longer than"):
             receive(ours)
-        assert len(os.listdir("/proc/self/fd")) == before
+        os.set_blocking(reading, False)
+        assert os.read(reading, 1) == b"", "no descriptor of its other end is open any more"
+        os.close(reading)
         send(theirs, m.Hello())  # and the next one is whole
         received = receive(ours)
         assert received is not None and m.decode_request(received[0]) == m.Hello()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
 from aegis_ros.srv import UnregisterModel
 
+from test.left_behind import threads_of
 from test.nodes.system import System, running
 
 _TASK = """  - {{name: {name}, model: {model}, period_ms: {period}, deadline_ms: {deadline},
@@ -57,11 +57,6 @@ def test_no_result_comes_before_its_constant_latency_and_each_says_so(tmp_path: 
         assert "120 ms old (output.constant_latency_ms)" in said
 
 
-def _is_kept() -> bool:
-    """Return whether a result waits: the thread that sends it begins with the first."""
-    return any(thread.name == "hold" for thread in threading.enumerate())
-
-
 @pytest.mark.parametrize("ends", ["task", "node"])
 def test_a_result_that_is_kept_keeps_no_other_task_waiting_nor_the_end(
     ends: str, tmp_path: Path
@@ -71,8 +66,10 @@ def test_a_result_that_is_kept_keeps_no_other_task_waiting_nor_the_end(
         system.listen("slow")
         slow = system.camera("slow")
         system.until(lambda: slow.get_subscription_count() > 0)
+        before = threads_of("hold")
         slow.publish(system.image())
-        system.until(_is_kept)
+        # It waits: the thread that sends it begins with the first.
+        system.until(lambda: threads_of("hold") - before)
         _feed(system, "quick", 2)
         assert not system.results_of("slow")
         if ends == "task":

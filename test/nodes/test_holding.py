@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_ros.nodes.holding import Held, Holder
+from test.left_behind import threads_of
 
 _PUTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50), st.integers(0, 20)), max_size=40)
 
@@ -116,9 +117,11 @@ def test_closing_drops_what_is_kept_and_takes_nothing_more() -> None:
 
 
 def test_a_holder_that_held_nothing_needs_no_thread() -> None:
-    before = threading.active_count()
+    before = threads_of("hold")
     holder: Holder[str] = Holder(lambda item: None, 9)
-    assert threading.active_count() == before
+    assert threads_of("hold") <= before
+    assert holder.put(1, 10**15, "never")
+    assert not threads_of("hold") <= before
     holder.close()
 
 

@@ -46,10 +46,15 @@ def refuse() -> dict[str, Any]:
 
 def stay(place: str) -> dict[str, Any]:
     """Leave the number of this process in a file, and never end."""
-    Path(f"{place}.new").write_text(str(os.getpid()))
-    Path(f"{place}.new").replace(place)
+    _leave_number(place)
     time.sleep(3600)
     return {}
+
+
+def _leave_number(place: str) -> None:
+    """Write the number of this process; who sees the file sees all of it."""
+    Path(f"{place}.new").write_text(str(os.getpid()))
+    Path(f"{place}.new").replace(place)
 
 
 def read(path: str) -> dict[str, Any]:
@@ -230,7 +235,7 @@ def fill_folder(folder: str, way: str, size: int) -> dict[str, Any]:
 
 def spin(note: str = "") -> dict[str, Any]:
     if note:
-        Path(note).write_text(str(os.getpid()))
+        _leave_number(note)
     while True:
         time.sleep(0.01)
 
