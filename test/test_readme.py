@@ -105,8 +105,10 @@ def _run_node(folder: Path, environment: dict[str, str], topic: str) -> None:
     """Run the node on the configuration until it has given a few results."""
     import rclpy
     from aegis_ros.msg import InferenceResult
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.executors import ExternalShutdownException
     from sensor_msgs.msg import Image
+
+    from aegis_ros.nodes.executor import NodeExecutor
 
     node = subprocess.Popen(
         [
@@ -132,7 +134,7 @@ def _run_node(folder: Path, environment: dict[str, str], topic: str) -> None:
         camera.publish(image)
 
     robot.create_timer(0.15, publish)
-    executor = SingleThreadedExecutor(context=context)
+    executor = NodeExecutor(context=context)
     executor.add_node(robot)
 
     def spin() -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import rclpy
 from aegis_ros.msg import OrchestratorStatus, Rationale, TaskStatus
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
+
+from aegis_ros.nodes.executor import NodeExecutor
 
 __all__ = ["WAIT_SECONDS", "Orchestrators"]
 
@@ -46,7 +47,7 @@ class Orchestrators:
         self._context = Context()
         rclpy.init(context=self._context)
         self.node = rclpy.create_node("observer", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = NodeExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._processes: list[subprocess.Popen[str]] = []
         self._last: dict[str, OrchestratorStatus] = {}  # by the rest of the namespace

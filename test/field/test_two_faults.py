@@ -15,10 +15,10 @@ import rclpy
 from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
 from aegis_ros.srv import ListModels, RegisterModel
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 
+from aegis_ros.nodes.executor import NodeExecutor
 from benchmarks.soak.small_disk import SmallDisk, small_disk
 from test.network.builders import identity_network
 from test.nodes.system import SIZE, System, running
@@ -62,7 +62,7 @@ class _Killed:
         robot.create_subscription(InferenceResult, f"{self.namespace}/result", self._result, 10)
         self._camera = robot.create_publisher(Image, f"{self.namespace}/image", 1)
         self._robot = robot
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = NodeExecutor(context=self._context)
         self._executor.add_node(robot)
         self.kinds: list[str] = []
         self.results = 0

@@ -27,10 +27,10 @@ from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 
 from aegis_ros.nodes.conversions import time_from_ns
+from aegis_ros.nodes.executor import NodeExecutor
 
 _LAUNCH = Path(__file__).resolve().parents[2] / "launch"
 _WAIT_SECONDS = 100.0
@@ -66,7 +66,7 @@ class _Simulation(threading.Thread):
         )
         node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
         clock = node.create_publisher(Clock, "/clock", 1)
-        executor = SingleThreadedExecutor(context=context)
+        executor = NodeExecutor(context=context)
         executor.add_node(node)
 
         def until(true: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None) -> Any:

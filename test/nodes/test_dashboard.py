@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from aegis_ros.msg import GeneratorStatus, ModelTask, OrchestratorStatus, TaskStatus
 from aegis_ros.srv import RegisterModel
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.parameter import Parameter
+
+from aegis_ros.nodes.executor import NodeExecutor
 
 pytest.importorskip("fastapi", reason="the extra `dashboard` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `dashboard` is not installed")
@@ -45,7 +47,7 @@ class Beside:
             parameter_overrides=[Parameter(name, value=value) for name, value in given.items()],
         )
         self.server = Server(self.node.feed, self.node, self.node.settings)
-        self._executor = SingleThreadedExecutor(context=system.robot.context)
+        self._executor = NodeExecutor(context=system.robot.context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()

@@ -18,7 +18,6 @@ from action_msgs.msg import GoalStatus
 from aegis_ros.action import Generate
 from aegis_ros.msg import ChatMessage
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
@@ -95,7 +94,7 @@ class Robot:
 
     def client(self, name: str = "robot") -> Client:
         node = Node(name, context=self.context)
-        self._spin(SingleThreadedExecutor(context=self.context), node)
+        self._spin(NodeExecutor(context=self.context), node)
         self._clients.append(Client(node))
         return self._clients[-1]
 
@@ -216,7 +215,7 @@ def test_a_client_that_vanishes_is_cancelled_and_the_next_one_is_answered(robot:
     other = Context()
     rclpy.init(context=other, domain_id=robot.context.get_domain_id())
     gone = Node("gone", context=other)
-    executor = SingleThreadedExecutor(context=other)
+    executor = NodeExecutor(context=other)
     executor.add_node(gone)
     thread = threading.Thread(target=spin, args=(executor,), daemon=True)
     thread.start()

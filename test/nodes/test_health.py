@@ -13,11 +13,11 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from aegis_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnosis
+from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.health import publish_health
 
 _ENGINE = Diagnosis("engine", OK, "running", {"pid": "7"})
@@ -89,7 +89,7 @@ class _Robot:
         self.node = Node("robot", namespace="left", context=context, parameter_overrides=[clock])
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self.heard.append, 100)
         self.publisher = publish_health(self.node, lambda: self.health, period_s)
-        self._executor = SingleThreadedExecutor(context=context)
+        self._executor = NodeExecutor(context=context)
         self._executor.add_node(self.node)
 
     def tell(self, *health: Diagnosis) -> list[DiagnosticStatus]:

@@ -22,10 +22,11 @@ from aegis_ros.msg import (
 )
 from rclpy.action import ActionServer
 from rclpy.context import Context
-from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.executors import Executor
 from rclpy.node import Node
 from rich.console import Console
 
+from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.narrator import Narrator
 from aegis_ros.views.narration import Narration, narration_line, render_narration
 from test.nodes.spun import spin
@@ -57,7 +58,7 @@ class Robot:
         self._results = self.node.create_publisher(InferenceResult, "/eye/result", 1)
         self._spun: list[tuple[Executor, threading.Thread]] = []
         for node in (self.node, self.beside):
-            executor = SingleThreadedExecutor(context=context)
+            executor = NodeExecutor(context=context)
             executor.add_node(node)
             thread = threading.Thread(target=spin, args=(executor,), daemon=True)
             thread.start()

@@ -15,7 +15,6 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 import rclpy
 from aegis_ros.msg import GeneratorAnswer
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -95,7 +94,7 @@ class Robot:
         self._spun = []
         for executor, node in (
             (NodeExecutor(context=context), self.node),
-            (SingleThreadedExecutor(context=context), self.asker),
+            (NodeExecutor(context=context), self.asker),
         ):
             executor.add_node(node)
             thread = threading.Thread(target=spin, args=(executor,), daemon=True)

@@ -16,10 +16,10 @@ import pytest
 import rclpy
 from aegis_ros.msg import InferenceResult, OrchestratorStatus
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
 from aegis_ros.nodes import reachable, starting_again
+from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.reachable import Ports, Reachable
 from test.network.builders import identity_network
 from test.nodes.system import SIZE
@@ -242,7 +242,7 @@ class _Robot:
         with self._log.open("wb") as log:
             self._node = subprocess.Popen(command, stdout=log, stderr=log)
         self._context = Context()
-        self._executor: SingleThreadedExecutor | None = None
+        self._executor: NodeExecutor | None = None
         self.active = False
         self.results = 0
 
@@ -287,7 +287,7 @@ class _Robot:
             OrchestratorStatus, f"{self.namespace}/orchestrator/status", self._status, 10
         )
         robot.create_subscription(InferenceResult, f"{self.namespace}/result", self._result, 10)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = NodeExecutor(context=self._context)
         self._executor.add_node(robot)
 
     def _status(self, message: OrchestratorStatus) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
+from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.replay import ReplayNode, main
 
 WAIT_SECONDS = 100.0
@@ -29,7 +30,7 @@ def played(config: Path, count: int) -> tuple[list[Image], bool]:
     heard: list[Image] = []
     listener = Node("listener", context=context)
     listener.create_subscription(Image, "/camera", heard.append, 50)
-    executor = SingleThreadedExecutor(context=context)
+    executor = NodeExecutor(context=context)
     executor.add_node(listener)
     node = ReplayNode(context=context, parameter_overrides=[Parameter("config", value=str(config))])
     executor.add_node(node)

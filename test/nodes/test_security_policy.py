@@ -15,7 +15,7 @@ import pytest
 import rclpy
 from aegis_ros.srv import RegisterModel
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -23,6 +23,7 @@ from aegis_ros.config import load_config
 from aegis_ros.nodes.chat import ChatNode
 from aegis_ros.nodes.companions import companion
 from aegis_ros.nodes.dashboard import DashboardNode
+from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.replay import ReplayNode
 from aegis_ros.security import COMPANIONS, Names, enclaves, policy
@@ -92,7 +93,7 @@ def _used(node: Node) -> set[Use]:
 
 @contextmanager
 def _spun(context: Context, *nodes: Node) -> Iterator[None]:
-    executor = SingleThreadedExecutor(context=context)
+    executor = NodeExecutor(context=context)
     for node in nodes:
         executor.add_node(node)
 
