@@ -16,6 +16,7 @@ from aegis_ros.msg import ChatMessage, GeneratorStatus, OrchestratorStatus
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.asking import Asker, Asking, Said
 from aegis_ros.nodes.command_line import take_ros_arguments
+from aegis_ros.nodes.ending import run_and_leave
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.serving import FIXED, TARGET, serve, served_at, target_of, token_of
 
@@ -168,4 +169,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

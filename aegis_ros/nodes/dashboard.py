@@ -30,6 +30,7 @@ from aegis_ros.nodes.dashboard_messages import (
     question_to_task,
     status_view,
 )
+from aegis_ros.nodes.ending import run_and_leave
 from aegis_ros.nodes.loggable import text_of
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.serving import FIXED, TARGET, serve, served_at, target_of, token_of
@@ -239,4 +240,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

@@ -28,7 +28,7 @@ from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.demo_config import NARRATOR, with_backend, with_narrator
 from aegis_ros.nodes.demo_frames import FrameWriter
 from aegis_ros.nodes.domains import unused_domain
-from aegis_ros.nodes.ending import ENDING, end_on_signals
+from aegis_ros.nodes.ending import ENDING, end_on_signals, run_and_leave
 from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.narrator import Narrator
 from aegis_ros.nodes.resources import fastdds_profile, share_file
@@ -359,4 +359,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

@@ -1,13 +1,19 @@
-"""Hears signals that ask a program to end."""
+"""Hears signals that ask a program to end, and ends it."""
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NoReturn
 
-__all__ = ["ENDING", "end_on_signals", "wait_for"]
+__all__ = ["ENDING", "end_on_signals", "run_and_leave", "wait_for"]
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 _LOOK_S = 0.2
@@ -43,3 +49,24 @@ def wait_for(*events: threading.Event) -> None:
     """
     while not events[0].wait(_LOOK_S) and not any(each.is_set() for each in events):
         pass
+
+
+def run_and_leave(main: Callable[[], int]) -> NoReturn:
+    """Run a program, and end the process with what it returns.
+
+    The interpreter is not taken down first. While that goes on no watchdog runs any more, and Fast
+    DDS was seen to wait there for a thread that is gone; what is left of ROS is collected in any
+    order, and complains of it.
+    """
+    try:
+        code = main()
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else int(left.code is not None)
+    except BaseException:  # the traceback is all that is left to do
+        traceback.print_exc()
+        code = 1
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # its reader has gone
+            stream.flush()
+    os._exit(code)

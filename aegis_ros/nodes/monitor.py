@@ -21,7 +21,7 @@ from aegis_ros.errors import AegisError
 from aegis_ros.msg import OrchestratorStatus, Rationale
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.command_line import beside_ros_arguments
-from aegis_ros.nodes.ending import end_on_signals
+from aegis_ros.nodes.ending import end_on_signals, run_and_leave
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
 from aegis_ros.nodes.unheard_files import warn_of_files
@@ -216,4 +216,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
 from aegis_ros.nodes.allocator import tune_allocator
-from aegis_ros.nodes.ending import ENDING, end_on_signals, wait_for
+from aegis_ros.nodes.ending import ENDING, end_on_signals, run_and_leave, wait_for
 from aegis_ros.sandbox.ctrl_c import end_at_once
 
 __all__ = ["main", "program"]
@@ -22,22 +20,8 @@ _JOIN_SECONDS = 2.0
 
 
 def program() -> NoReturn:
-    """Run :func:`main`, and end the process with what it returns.
-
-    The interpreter is not taken down first: while that goes on no watchdog runs any more, and
-    Fast DDS was seen to wait there for a thread that is gone.
-    """
-    try:
-        code = main()
-    except SystemExit as left:
-        code = left.code if isinstance(left.code, int) else int(left.code is not None)
-    except BaseException:  # the traceback is all that is left to do
-        traceback.print_exc()
-        code = 1
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    """Run :func:`main`, and end the process with what it returns."""
+    run_and_leave(main)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from aegis_ros.errors import AegisError
 from aegis_ros.nodes.allocator import tune_allocator
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.command_line import take_ros_arguments
-from aegis_ros.nodes.ending import end_on_signals
+from aegis_ros.nodes.ending import end_on_signals, run_and_leave
 from aegis_ros.nodes.loggable import loggable, text_of
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.recordings import Recorded, open_recording
@@ -236,4 +236,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

@@ -67,3 +67,27 @@ def test_a_signal_is_heard_while_the_main_thread_hears_nothing(number: signal.Si
         check=True,
     )
     assert ended.stdout == "True\n"
+
+
+_KEPT = """
+import sys, threading, time
+from aegis_ros.nodes.ending import run_and_leave
+
+class Kept:
+    def __del__(self):
+        print("taken down")
+
+kept = Kept()
+threading.Thread(target=time.sleep, args=(600,)).start()
+def main():
+    print("said")
+    return 3
+run_and_leave(main)
+"""
+
+
+def test_a_program_ends_with_what_it_has_said_whatever_is_left_of_it() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _KEPT], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "said\n", "")
