@@ -64,7 +64,7 @@ class Results:
     def summary(self) -> dict[str, dict[str, Any]]:
         """Return all figures by load."""
         found: dict[str, dict[str, Any]] = {}
-        for load, plan in self.plans.items():
+        for load, plan in sorted(self.plans.items()):
             arms = [arm for arm in self._labels if self._of(load, arm)]
             if not arms:
                 continue

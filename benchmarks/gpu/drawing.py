@@ -51,7 +51,7 @@ def picture_of(place: Mapping[str, Any], path: Path, title: str) -> bool:
         for arm, tasks in arms.items()
         for task, values in tasks.items()
     }
-    loads = {float(load): one for load, one in place["loads"].items()}
+    loads = dict(sorted((float(load), one) for load, one in place["loads"].items()))
     run = {arm for one in loads.values() for arm in one["rows"]}
     ways = {arm: label for arm, label in place["ways"].items() if arm in run}
     shares = ", ".join(f"{load:.0%}" for load in loads)
