@@ -353,7 +353,7 @@ def main(args: list[str] | None = None) -> int:
         code = _Demo(node, console, processes, end, narrated=options.llm).run(options.seconds)
     finally:
         processes.stop()
-        spinner.stop()
+        spinner.leave()
         rclpy.try_shutdown()
     return INTERRUPTED if end.is_set() else code
 

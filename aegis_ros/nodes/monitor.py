@@ -211,7 +211,7 @@ def main(args: list[str] | None = None) -> int:
     try:
         return show(monitor, Console(), stop, options.once)
     finally:
-        spinner.stop()
+        spinner.leave()
         rclpy.try_shutdown()
 
 

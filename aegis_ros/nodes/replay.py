@@ -230,7 +230,7 @@ def main(args: list[str] | None = None) -> int:
         continue
     failed = node.failed
     node.close()
-    spinner.stop()
+    spinner.leave()
     rclpy.try_shutdown()
     return int(failed)
 

@@ -116,7 +116,7 @@ def serve(
             with starting():
                 rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
                 node = make()
-            opened.callback(spin_beside(node).stop)
+            opened.callback(spin_beside(node).leave)
             server = open_server(node)
         except AegisError as error:
             print(str(error), file=sys.stderr)

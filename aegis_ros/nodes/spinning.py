@@ -48,6 +48,20 @@ class Spinning:
         for thread in self._threads:
             thread.join(timeout=_END_SECONDS)
 
+    def leave(self) -> None:
+        """Stop, destroy what was spun, and have the others on the network hear of it.
+
+        They would list the nodes for 20 s more where the process ends without that.
+        """
+        self.stop()
+        if any(thread.is_alive() for thread in self._threads):
+            return  # it may be in the middle of something
+        for executor in self._executors:
+            nodes = executor.get_nodes()
+            executor.shutdown()
+            for node in nodes:
+                node.destroy_node()
+
     def _spin(self, executor: Executor) -> None:
         failures = 0
         while not self._stopped.is_set():

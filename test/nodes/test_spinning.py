@@ -67,3 +67,24 @@ def test_a_callback_that_raises_silences_no_other() -> None:
     time.sleep(0.1)
     assert len(calls) == after  # nothing runs any more while ROS is shut down
     rclpy.try_shutdown(context=context)
+
+
+def test_the_others_on_the_network_hear_that_a_node_leaves() -> None:
+    there, here = Context(), Context()
+    for context in (there, here):
+        rclpy.init(context=context)
+    seer = rclpy.create_node("seer", context=here)
+    spinning = spin_beside(rclpy.create_node("leaver", context=there))
+
+    def until(listed: bool) -> None:
+        end = time.monotonic() + _WAIT_SECONDS
+        while ("leaver" in seer.get_node_names()) is not listed:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    until(listed=True)
+    spinning.leave()
+    until(listed=False)  # its context is still there: without that it would be listed for ever
+    seer.destroy_node()
+    for context in (there, here):
+        rclpy.try_shutdown(context=context)
