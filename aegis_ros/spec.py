@@ -579,15 +579,17 @@ class WhenFull(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PromptsSpec:
-    """A topic whose messages are prompts for a generator.
+    """Prompts for a generator that come by topic, or a standing one that is asked again and again.
 
     Attributes:
-        topic: absolute or relative name of a topic of ``std_msgs/msg/String``.
+        topic: absolute or relative name of a topic of ``std_msgs/msg/String``; empty for a standing
+            prompt.
         answers: topic of the answers.
         qos: ``reliable`` or ``best_effort``.
         queue: prompts that may wait to be asked.
         when_full: what becomes of one that finds no place.
-        period_ns: shortest time between two that are asked; 0 for none.
+        period_ns: shortest time between two that are asked, or how often the standing one is; 0 for
+            none.
         at_once: prompts that are asked and not answered yet.
         prefix: text in front of each message.
         suffix: text behind each message.
@@ -597,6 +599,7 @@ class PromptsSpec:
         top_p: draw from the most likely tokens that together have this probability.
         seed: of the draws.
         stop: texts that end an answer.
+        text: of the standing prompt; empty for prompts that come by topic.
     """
 
     topic: str
@@ -614,23 +617,35 @@ class PromptsSpec:
     top_p: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTopicSpec:
-    """The topic whose newest image the prompts of a generator are about.
+    """The images that the prompts of a generator are about.
 
     Attributes:
-        topic: of ``sensor_msgs/msg/Image``.
-        qos: quality of service of the subscription: ``reliable`` or ``best_effort``.
+        topic: whose newest image it is where a prompt does not say; empty: about none then.
+        qos: quality of service of the subscriptions: ``reliable`` or ``best_effort``.
         max_age_ns: how long ago an image may have come.
         parts: groups of layers that the image encoder is cut into.
+        type: of the messages: ``sensor_msgs/msg/Image`` or ``sensor_msgs/msg/CompressedImage``.
+        others: topics of the same type that a prompt may name.
+        max_size: largest image, (height, width) in pixels.
     """
 
-    topic: str
+    topic: str = ""
     qos: str = "best_effort"
     max_age_ns: int = 1_000_000_000
     parts: int = 1
+    type: str = "sensor_msgs/msg/Image"
+    others: tuple[str, ...] = ()
+    max_size: tuple[int, int] = (4096, 4096)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All topics that images come from."""
+        return (self.topic, *self.others) if self.topic else self.others
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,13 +99,13 @@ class CompiledGenerator:
         image = self.facts.image
         if image is None:
             return Footprint(self.weight_bytes)
-        pixels = (slots + 1) * prod(image.shape) if image.parts else 0
+        pixels = 0 if self.facts.seen is None else (slots + 1) * prod(image.shape)
         return Footprint(self.weight_bytes, state=slots * image.bytes_per_slot, staging=pixels)
 
     def blind(self) -> CompiledGenerator:
         """Return it without its image encoder: prompts are then about no image."""
-        image = self.facts.image
-        if image is None or not image.parts:
+        image = self.facts.seen
+        if image is None:
             return self
         kept = self.parts
         size = sum(Path(path).stat().st_size for path in self.paths[kept:])
@@ -129,8 +129,8 @@ def shapes_of(facts: GeneratorFacts, slots: int) -> tuple[Shape, ...]:
         ConfigError: the context has no room for the smallest chunk and a token.
     """
     sizes = measured_shapes(facts, slots)
-    image = facts.image
-    seen = [] if image is None or not image.parts else [Shape(image.rows, prefill=True, image=True)]
+    image = facts.seen
+    seen = [] if image is None else [Shape(image.rows, prefill=True, image=True)]
     chunks = [Shape(size, True) for prefill, size in sizes if prefill]
     decodes = [Shape(size, False) for prefill, size in sizes if not prefill]
     return (*chunks, *seen, *decodes)

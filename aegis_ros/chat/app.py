@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from aegis_ros.chat.hearing import Hearing
+from aegis_ros.chat.image_url import MOST_BYTES
 from aegis_ros.chat.replies import Reply, Wrong, error_of, event, model_of, refusal
 from aegis_ros.chat.request import ChatRequest, read_request
 from aegis_ros.chat.robot import Answered, Question, Robot
@@ -21,7 +22,9 @@ from aegis_ros.serving.guard import add_guard, read_json, require_token
 
 __all__ = ["create_app"]
 
-_MOST_BODY = 2 * 1024 * 1024  # a prompt of a megabyte, and how JSON writes it
+_MOST_TEXT = 2 * 1024 * 1024  # a prompt of a megabyte, and how JSON writes it
+_MOST_BODY = _MOST_TEXT + 4 * (MOST_BYTES // 3 + 1)  # with an image, in base64
+_MOST_LARGE = 4  # bodies that are longer than those of text, at a time
 
 
 def create_app(robot: Robot, settings: Settings) -> FastAPI:
@@ -35,6 +38,7 @@ def create_app(robot: Robot, settings: Settings) -> FastAPI:
     add_guard(app, settings, "API", error_of)
     attempts = Attempts()
     inside: set[object] = set()
+    large: set[object] = set()
     since_s = int(time.time())
 
     @app.exception_handler(HTTPException)
@@ -73,7 +77,7 @@ def create_app(robot: Robot, settings: Settings) -> FastAPI:
     @app.post("/v1/chat/completions")
     async def complete(request: Request) -> Response:
         let_in(request)
-        return _Completion(robot, inside, settings.requests)
+        return _Completion(robot, inside, settings.requests, large)
 
     return app
 
@@ -81,18 +85,20 @@ def create_app(robot: Robot, settings: Settings) -> FastAPI:
 class _Completion(Response):
     """Has its place among the requests from the first byte of its body until it has ended."""
 
-    def __init__(self, robot: Robot, inside: set[object], most: int) -> None:
+    def __init__(self, robot: Robot, inside: set[object], most: int, large: set[object]) -> None:
         super().__init__()
         self._robot = robot
         self._inside = inside
         self._most = most
+        self._large = large
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if len(self._inside) >= self._most:
             raise Wrong(429, f"{self._most} requests are in hand already; ask again later")
         self._inside.add(self)
         try:
-            asked, question = await _read(Request(scope, receive))
+            request = Request(scope, receive)
+            asked, question = await _read(request, await self._longest(request))
             reply = Reply(asked.model, asked.wants_usage)
             with Hearing(self._robot, question, receive) as hearing:
                 # What is refused at once has its status, streamed or not.
@@ -108,11 +114,27 @@ class _Completion(Response):
             await JSONResponse(reply.whole(answered))(scope, receive, send)
         finally:
             self._inside.discard(self)
+            self._large.discard(self)
+
+    async def _longest(self, request: Request) -> int:
+        """Return how long a body may be: as long as it says, where there is a place for that."""
+        said = request.headers.get("content-length", "")
+        if not said.isdecimal() or int(said) <= _MOST_TEXT:
+            return _MOST_TEXT
+        if len(self._large) >= _MOST_LARGE:
+            taken = 0
+            async for part in request.stream():  # who still sends would not read the answer
+                taken += len(part)
+                if taken > _MOST_BODY:
+                    break
+            raise Wrong(429, f"{_MOST_LARGE} large images are in hand already; ask again later")
+        self._large.add(self)
+        return _MOST_BODY
 
 
-async def _read(request: Request) -> tuple[ChatRequest, Question]:
+async def _read(request: Request, most: int) -> tuple[ChatRequest, Question]:
     try:
-        asked = read_request(await read_json(request, _MOST_BODY))
+        asked = read_request(await read_json(request, most))
         return asked, asked.question()
     except ConfigError as error:
         raise Wrong(400, str(error), error.where or None) from error

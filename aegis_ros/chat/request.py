@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from aegis_ros.chat.image_url import image_in
 from aegis_ros.chat.robot import Message, Question
 from aegis_ros.config.mistakes import Unfit, read_as
 from aegis_ros.network.generator.answer_text import MOST_CHARACTERS, MOST_STOPS
@@ -36,7 +37,7 @@ def _parts(value: Any) -> Any:
     if isinstance(value, str):
         return ({"type": "text", "text": value},)
     if not isinstance(value, list):
-        raise ValueError("expected text, or a list of parts of type text")
+        raise ValueError("expected text, or a list of parts of type text or image_url")
     return tuple(value)
 
 
@@ -54,14 +55,47 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class _ImageUrl(_Model):
+    url: Annotated[bytes, BeforeValidator(image_in)]
+    detail: Literal["auto", "low", "high"] | None = None  # an image is one tile
+
+
 class _Part(_Model):
-    type: Literal["text"]
-    text: _Text
+    type: Literal["text", "image_url"]
+    text: _Text | None = None
+    image_url: _ImageUrl | None = None
+
+    @model_validator(mode="after")
+    def _is_what_it_says(self) -> _Part:
+        for name in ("text", "image_url"):
+            given = getattr(self, name) is not None
+            if given != (name == self.type):
+                raise Unfit(
+                    "is given" if given else "is missing",
+                    path=(name,),
+                    expected=f"it left out in a part of type {self.type}"
+                    if given
+                    else "a value, as type says",
+                )
+        return self
 
 
 class _Message(_Model):
     role: Literal["system", "user", "assistant"]
     content: Annotated[tuple[_Part, ...], Field(max_length=_MOST_MESSAGES), BeforeValidator(_parts)]
+
+    @model_validator(mode="after")
+    def _users_send_images(self) -> _Message:
+        if self.images and self.role != "user":
+            raise Unfit(
+                "holds an image", path=("content",), expected="text; images are sent by the user"
+            )
+        return self
+
+    @property
+    def images(self) -> list[bytes]:
+        """What it holds beside text."""
+        return [part.image_url.url for part in self.content if part.image_url is not None]
 
 
 class _StreamOptions(_Model):
@@ -106,6 +140,14 @@ class ChatRequest(_Model):
     def _agree(self) -> ChatRequest:
         if not self.messages:
             raise Unfit("is empty", path=("messages",), expected="at least 1 message")
+        images = sum(len(each.images) for each in self.messages)
+        if images > 1:
+            raise Unfit(
+                "hold several images",
+                path=("messages",),
+                value=f"{images} images",
+                expected="at most one in all of a chat",
+            )
         most = {self.max_tokens, self.max_completion_tokens} - {None}
         if len(most) > 1:
             raise Unfit(
@@ -139,7 +181,9 @@ class ChatRequest(_Model):
         return Question(
             model=self.model,
             messages=tuple(
-                Message(each.role, "".join(part.text for part in each.content))
+                Message(
+                    each.role, "".join(part.text or "" for part in each.content), bool(each.images)
+                )
                 for each in self.messages
             ),
             max_tokens=self.max_completion_tokens or self.max_tokens or 0,
@@ -147,6 +191,7 @@ class ChatRequest(_Model):
             top_p=sampling.top_p,
             seed=sampling.seed,
             stop=self.stop or (),
+            image=b"".join(image for each in self.messages for image in each.images),
         )
 
 

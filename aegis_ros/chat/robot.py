@@ -11,10 +11,16 @@ __all__ = ["Answered", "Message", "Question", "Robot"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a chat, by ``system``, ``user`` or ``assistant`` (``role``)."""
+    """One message of a chat, by ``system``, ``user`` or ``assistant`` (``role``).
+
+    Attributes:
+        role, content: who says what.
+        with_image: whether the image of the chat belongs to it.
+    """
 
     role: str
     content: str
+    with_image: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class Question:
         max_tokens: longest answer; 0: what the generator says.
         temperature, top_p, seed: how tokens are chosen.
         stop: texts that end the answer.
+        image: JPEG or PNG that the chat is about; empty for none.
     """
 
     model: str
@@ -36,6 +43,7 @@ class Question:
     top_p: float
     seed: int
     stop: tuple[str, ...]
+    image: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

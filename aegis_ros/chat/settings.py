@@ -16,7 +16,7 @@ class Settings(Listening):
 
     Attributes:
         requests: most requests at a time, those included that the generators have wait. Each may
-            hold two megabytes.
+            hold two megabytes, and four of them sixteen.
     """
 
     port: int = 8471

@@ -21,7 +21,6 @@ from aegis_ros.spec import Accept, OrchestratorSpec, Wait
 __all__ = ["Config"]
 
 _RESULT = "aegis_ros/msg/InferenceResult"
-_IMAGE = "sensor_msgs/msg/Image"
 _PROMPT = "std_msgs/msg/String"
 _ANSWER = "aegis_ros/msg/GeneratorAnswer"
 
@@ -362,9 +361,17 @@ class Config(Model):
         found = []
         for index, each in enumerate(self.generators):
             prompts, image = each.prompts, each.image
-            named = [] if image is None else [("image.topic", image.topic, _IMAGE)]
+            named: list[tuple[str, str, str]] = []
+            if image is not None:
+                named = [
+                    (f"image.others[{at}]", topic, image.type)
+                    for at, topic in enumerate(image.others)
+                ]
+                if image.topic:
+                    named.insert(0, ("image.topic", image.topic, image.type))
             if prompts is not None:
-                named.append(("prompts.topic", prompts.topic, _PROMPT))
+                if prompts.topic:
+                    named.append(("prompts.topic", prompts.topic, _PROMPT))
                 named.append(("prompts.answers", prompts.answers, _ANSWER))
             for key, topic, kind in named:
                 where = f"generators[{index}].{key}"

@@ -118,6 +118,13 @@ class Generator(Model):
         prompts = self.prompts
         if prompts is None:
             return
+        if prompts.text and (self.image is None or not self.image.topic):
+            raise Unfit(
+                "is asked about the newest image, and there is no topic of images",
+                path=("prompts", "text"),
+                expected="image: {topic: …} of the generator",
+                hint="Name the topic, or give prompts by topic",
+            )
         if prompts.at_once > self.slots:
             raise Unfit(
                 "asks for more at once than there are slots",

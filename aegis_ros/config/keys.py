@@ -18,6 +18,7 @@ __all__ = [
     "Number",
     "Shown",
     "Topic",
+    "TopicOrNone",
 ]
 
 _TOPIC = re.compile(r"(~/|/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
@@ -94,3 +95,4 @@ MillisecondsOrZero = Annotated[
 ]
 Finite = Annotated[float, Number, Field(allow_inf_nan=False)]
 Topic = Annotated[str, AfterValidator(_check_topic)]
+TopicOrNone = Annotated[str, AfterValidator(lambda topic: topic and _check_topic(topic))]

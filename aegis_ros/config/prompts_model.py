@@ -1,4 +1,4 @@
-"""Every key of the topic that brings prompts to a generator, declared once."""
+"""Every key of the prompts that come to a generator by themselves, declared once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from aegis_ros.config.keys import Float, Int, MillisecondsOrZero, Model, Number, Shown, Topic
+from aegis_ros.config.keys import (
+    Float,
+    Int,
+    MillisecondsOrZero,
+    Model,
+    Number,
+    Shown,
+    Topic,
+    TopicOrNone,
+)
 from aegis_ros.config.mistakes import Unfit
 from aegis_ros.spec import WhenFull
 
@@ -20,8 +29,14 @@ class Prompts(Model):
 
     word: ClassVar[str] = "topic"
 
-    topic: Topic = Field(
-        description="ROS topic of `std_msgs/msg/String` whose messages are prompts"
+    topic: Annotated[TopicOrNone, Shown("none, where there is `text`")] = Field(
+        "", description="ROS topic of `std_msgs/msg/String` whose messages are prompts"
+    )
+    text: Annotated[str, Shown("none")] = Field(
+        "",
+        max_length=16_384,
+        description="in place of `topic`: standing prompt that is asked every `period_ms` about "
+        "the newest image of `image.topic`",
     )
     answers: Topic = Field(description="ROS topic that answers are published on")
     qos: Literal["reliable", "best_effort"] = Field(
@@ -35,8 +50,8 @@ class Prompts(Model):
     )
     period_ms: MillisecondsOrZero = Field(
         0.0,
-        description="shortest time between two prompts that are asked; 0: as soon as there is a "
-        "place",
+        description="shortest time between two prompts that are asked, or between those of `text`; "
+        "0: as soon as there is a place",
     )
     at_once: Int = Field(
         1, ge=1, le=64, description="prompts that are asked and not answered yet, at most `slots`"
@@ -75,7 +90,15 @@ class Prompts(Model):
     )
 
     @model_validator(mode="after")
-    def _does_not_hear_itself(self) -> Prompts:
+    def _comes_one_way(self) -> Prompts:
+        if bool(self.topic) == bool(self.text):
+            raise Unfit(
+                "is given beside text" if self.topic else "is missing",
+                path=("topic",),
+                expected="topic for prompts that come by topic, or text for a standing one",
+            )
+        if self.text:
+            self._stands()
         if self.answers == self.topic:
             raise Unfit(
                 "is the topic of the prompts",
@@ -85,3 +108,21 @@ class Prompts(Model):
                 hint=f"Choose another one, as {self.topic}/answers",
             )
         return self
+
+    def _stands(self) -> None:
+        """Refuse what a standing prompt has no use for."""
+        if not self.period_ms:
+            raise Unfit(
+                "is missing",
+                path=("period_ms",),
+                expected="how often text is asked",
+                hint="Give it, as 5000 for every 5 s",
+            )
+        unused = {"qos", "queue", "when_full", "prefix", "suffix"} & self.model_fields_set
+        for key in sorted(unused):
+            raise Unfit(
+                "is of no use to a standing prompt",
+                path=(key,),
+                value=getattr(self, key),
+                expected="it left out, or topic in place of text",
+            )

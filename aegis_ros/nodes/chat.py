@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage
 
 from aegis_ros.action import Generate
 from aegis_ros.chat import Answered, Question, Settings
@@ -20,7 +22,7 @@ from aegis_ros.nodes.ending import run_and_leave
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.serving import FIXED, TARGET, serve, served_at, target_of, token_of
 
-__all__ = ["ChatNode", "main"]
+__all__ = ["ChatNode", "goal_of", "main"]
 
 _MANY = QoSProfile(depth=1000)  # answers that come at once; ROS's own depth of ten would lose most
 _LEAST_TOP_P = 1e-30  # as float32 it is not 0, which would mean 1
@@ -95,7 +97,7 @@ class ChatNode(Node):
 
     def ask(self, question: Question, hear: Callable[[Answered], None]) -> Callable[[], None]:
         """Begin to have a question answered; return what ends the answer early."""
-        asking = self._asker.asking(_goal(question), lambda said: hear(_answered(said)))
+        asking = self._asker.asking(goal_of(question), lambda said: hear(_answered(said)))
         self._do(lambda: self._begin(asking))
         return lambda: self._do(asking.cancel)
 
@@ -124,16 +126,29 @@ class ChatNode(Node):
         )
 
 
-def _goal(question: Question) -> Generate.Goal:
+def goal_of(question: Question) -> Generate.Goal:
+    """Return what is asked, as a goal."""
     return Generate.Goal(
         generator=question.model,
-        messages=[ChatMessage(role=each.role, content=each.content) for each in question.messages],
+        messages=[
+            ChatMessage(role=each.role, content=each.content, with_image=each.with_image)
+            for each in question.messages
+        ],
+        compressed_image=_image(question.image),
         max_tokens=question.max_tokens,
         temperature=question.temperature,
         top_p=max(question.top_p, _LEAST_TOP_P),
         seed=question.seed,
         stop=question.stop,
     )
+
+
+def _image(data: bytes) -> CompressedImage:
+    """Return an image as a message; what is no JPEG or PNG is refused before."""
+    if not data:
+        return CompressedImage()
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    return CompressedImage(format=kind, data=array("B", data))
 
 
 def _answered(said: Said) -> Answered:

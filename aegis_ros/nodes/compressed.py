@@ -40,8 +40,15 @@ class _Picture:
     beside_bytes: int = 0
 
 
-def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> _Array:
+def decode_compressed(
+    image: CompressedImageView, max_size: tuple[int, int], key: str = "input.max_size of the task"
+) -> _Array:
     """Return the pixels of a JPEG or PNG as uint8 [height, width, 3] BGR.
+
+    Args:
+        image: as it came.
+        max_size: largest height and width.
+        key: that declares it.
 
     Raises:
         InputError: neither JPEG nor PNG, damaged, or larger than ``max_size`` (height, width).
@@ -54,7 +61,7 @@ def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> 
             where="size",
             value=[height, width],
             expected=f"at most {list(max_size)}",
-            hint="Raise input.max_size of the task",
+            hint=f"Raise {key}",
         )
     if _PIXEL_BYTES * height * width + picture.beside_bytes > 2 * _in_whole_blocks(max_size):
         raise InputError(
@@ -62,7 +69,7 @@ def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> 
             where="data",
             value="progressive, or a scan for each color, and no color left out (4:4:4)",
             expected="baseline coding in one scan, or colors at half the resolution (4:2:0)",
-            hint="Switch off jpeg_progressive where it is compressed, or raise input.max_size",
+            hint=f"Switch off jpeg_progressive where it is compressed, or raise {key}",
         )
     try:
         pixels: _Array | None = cv2.imdecode(

@@ -24,10 +24,11 @@ from aegis_ros.nodes.beside import Beside
 from aegis_ros.nodes.callers import Callers
 from aegis_ros.nodes.conversions import rationale_to_message
 from aegis_ros.nodes.loggable import loggable
+from aegis_ros.nodes.pictures import attached, forget_attached, header_of
 from aegis_ros.orchestrator import Answer, Conclusion, Conversation, Orchestrator
 from aegis_ros.orchestrator.questions import read_question
-from aegis_ros.orchestrator.request import WELL_ENDED
-from aegis_ros.orchestrator.shown import Shown
+from aegis_ros.orchestrator.request import WELL_ENDED, Question
+from aegis_ros.orchestrator.shown import Picture, Shown
 from aegis_ros.planning.generator_preparation import GeneratorCandidate
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.rejection import Invalid, NotConfigured, Unforeseen
@@ -51,11 +52,13 @@ class _Goal:
         clients: participants one of which has sent it.
         cancelled: whether it is to end.
         end: ends its request, once it is one.
+        picture: what it is about, without its pixels; ``None`` for no image.
     """
 
     clients: frozenset[str]
     cancelled: bool = False
     end: Callable[[], None] | None = None
+    picture: Picture | None = None
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -139,7 +142,7 @@ class Generating:
         owner = self._orchestrator()
         try:
             if owner is None:
-                return _ended(goal, None, NotConfigured(goal.request.generator[:64]))
+                return _ended(goal, mine, None, NotConfigured(goal.request.generator[:64]))
             found = await self._answered(owner, goal, mine)
         except Exception as error:
             self._node.get_logger().error(loggable(traceback.format_exc()))
@@ -147,7 +150,7 @@ class Generating:
         finally:
             del self._goals[key]
             _forget(goal.request)
-        return _ended(goal, owner, found)
+        return _ended(goal, mine, owner, found)
 
     async def _answered(self, owner: Orchestrator, goal: Any, mine: _Goal) -> Answer | Reason:
         """Return the whole answer, or why there is none."""
@@ -183,22 +186,13 @@ class Generating:
         Raises:
             AegisError: the prompt, or how it is to be answered, is not valid.
         """
-        request, spec = goal.request, candidate.spec
+        request = goal.request
         try:
             sampling = Sampling(
                 float(request.temperature), float(request.top_p) or 1.0, int(request.seed)
             )
-            messages = _messages(request)
-            question = await self._reading(
-                lambda: read_question(
-                    candidate,
-                    messages,
-                    system=spec.system,
-                    most=request.max_tokens,
-                    sampling=sampling,
-                    stops=tuple(request.stop),
-                    image=shown.pixels(candidate),
-                )
+            question, mine.picture = await self._reading(
+                lambda: _read(request, candidate, sampling, shown)
             )
             if mine.cancelled:
                 return Answer(0, ended=Conclusion.CANCELLED)
@@ -228,9 +222,58 @@ def _hear(goal: Any, done: Any, answer: Answer) -> None:
         )
 
 
+def _read(
+    request: Any, candidate: GeneratorCandidate, sampling: Sampling, shown: Shown
+) -> tuple[Question, Picture | None]:
+    """Return what a goal asks, and what it is about, without its pixels.
+
+    Raises:
+        AegisError: the prompt or its image is not valid.
+    """
+    messages = _messages(request)
+    picture = attached(request, candidate, shown)
+    forget_attached(request)
+    question = read_question(
+        candidate,
+        messages,
+        system=candidate.spec.system,
+        most=request.max_tokens,
+        sampling=sampling,
+        stops=tuple(request.stop),
+        image=None if picture is None else picture.pixels,
+        image_at=_with_image(request, picture),
+    )
+    return question, None if picture is None else picture.without_pixels()
+
+
+def _with_image(request: Any, picture: Picture | None) -> int:
+    """Return which message of a chat its image belongs to.
+
+    Raises:
+        ConfigError: several are said to have it, or there is none.
+    """
+    found = [number for number, each in enumerate(request.messages) if each.with_image]
+    if not found:
+        return -1
+    if picture is None:
+        raise ConfigError(
+            "there is no image",
+            where=f"messages[{found[0]}].with_image",
+            expected="false, or an image that is attached or of a topic",
+        )
+    if len(found) > 1:
+        raise ConfigError(
+            "one image cannot belong to several messages",
+            where=f"messages[{found[1]}].with_image",
+            expected=f"false, as messages[{found[0]}] has it",
+        )
+    return found[0] - len(request.messages)
+
+
 def _forget(request: Any) -> None:
-    """Drop the texts of a goal, which ROS keeps for as long as its result: a megabyte in each."""
+    """Drop what a goal brought, which ROS keeps for as long as its result: megabytes in each."""
     request.prompt, request.messages, request.stop = "", [], []
+    forget_attached(request)
 
 
 def _messages(request: Any) -> list[Message]:
@@ -247,7 +290,9 @@ def _messages(request: Any) -> list[Message]:
     return found or [Message("user", request.prompt)]
 
 
-def _ended(goal: Any, owner: Orchestrator | None, found: Answer | Reason) -> Generate.Result:
+def _ended(
+    goal: Any, mine: _Goal, owner: Orchestrator | None, found: Answer | Reason
+) -> Generate.Result:
     """Return the result of a goal, and end it."""
     answer = found
     if isinstance(answer, Reason):
@@ -261,6 +306,8 @@ def _ended(goal: Any, owner: Orchestrator | None, found: Answer | Reason) -> Gen
         prompt_s=answer.prompt_ns / 1e9,
         answer_s=answer.answer_ns / 1e9,
     )
+    if mine.picture is not None:
+        result.image_header = header_of(mine.picture)
     if answer.reason is not None:
         if owner is not None:
             if not result.success:  # what shortens an answer was reported when it began

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from aegis_ros.errors import InputError
 from aegis_ros.nodes.callback_groups import forget_destroyed
-from aegis_ros.nodes.cdr import Reader, read_header, read_image
-from aegis_ros.nodes.images import color_shape, write_color
+from aegis_ros.nodes.pictures import COMPRESSED, read_picture
 from aegis_ros.nodes.publishers import Heard, look
 from aegis_ros.nodes.topics import why_refused
 from aegis_ros.orchestrator import Orchestrator
+from aegis_ros.orchestrator.shown import Picture
 from aegis_ros.rationale.prompts import CannotTakePrompts
 from aegis_ros.spec import ImageTopicSpec
 
-__all__ = ["IMAGE_TYPE", "NewestImage"]
+__all__ = ["NewestImage"]
 
-IMAGE_TYPE = "sensor_msgs/msg/Image"
 # After each message, so that a topic that floods leaves the interpreter to the threads of frames.
 _PAUSE_S = 0.005
 
@@ -38,23 +36,31 @@ class NewestImage:
         node: names are resolved by its rules.
         orchestrator: has the generator, whose images come from here.
         name: of the generator.
-        spec: the topic.
+        spec: its images.
+        topic: one of its topics.
     """
 
     def __init__(
-        self, node: LifecycleNode, orchestrator: Orchestrator, name: str, spec: ImageTopicSpec
+        self,
+        node: LifecycleNode,
+        orchestrator: Orchestrator,
+        name: str,
+        spec: ImageTopicSpec,
+        *,
+        topic: str,
     ) -> None:
         """Subscribe to nothing yet."""
         self.name = name
         self.spec = spec
+        self.topic = topic
         self.problem: CannotTakePrompts | None = None
         self._node = node
         self._orchestrator = orchestrator
         self._lock = threading.Lock()
-        self._newest: tuple[bytes, int] | None = None  # a message, and when it came
+        self._newest: tuple[bytes, int, int] | None = None  # message, when it came, its number
         self._came = 0
         self._closed = threading.Event()
-        self._topic = spec.topic  # resolved
+        self._topic = topic  # resolved
         self._subscriber: Node | None = None
         self._subscription: Any = None
         reliable = spec.qos == "reliable"
@@ -63,7 +69,7 @@ class NewestImage:
             depth=1,
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
-        orchestrator.generators.shown.bring(name, self.image)
+        orchestrator.generators.shown.bring(name, topic, self.image)
 
     @property
     def came(self) -> int:
@@ -78,9 +84,9 @@ class NewestImage:
         """
         self.problem = None
         try:
-            self._topic = str(self._node.resolve_topic_name(self.spec.topic))
+            self._topic = str(self._node.resolve_topic_name(self.topic))
             self._subscription = subscriber.create_subscription(
-                Image,
+                CompressedImage if self.spec.type == COMPRESSED else Image,
                 self._topic,
                 self._take,
                 self._qos,
@@ -88,11 +94,14 @@ class NewestImage:
                 event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
             )
         except Exception as error:  # its own class where a name is none, another one for a type
-            problem = why_refused(self._node, self.spec.topic, IMAGE_TYPE, error)
-            self.problem = CannotTakePrompts(self.name, self.spec.topic, IMAGE_TYPE, problem)
+            kind = self.spec.type
+            problem = why_refused(self._node, self.topic, kind, error)
+            self.problem = CannotTakePrompts(self.name, self.topic, kind, problem)
             self._orchestrator.log.report(self.problem)
             return
         self._subscriber = subscriber
+        # Prompts may name it either way.
+        self._orchestrator.generators.shown.bring(self.name, self._topic, self.image)
 
     def close(self) -> None:
         """Take no more images, at once."""
@@ -112,22 +121,19 @@ class NewestImage:
         """Return what the graph knows of the topic."""
         if self._subscriber is None or self._subscription is None:
             return Heard()
-        return look(self._subscriber, self._topic, IMAGE_TYPE, self._qos)
+        return look(self._subscriber, self._topic, self.spec.type, self._qos)
 
-    def image(self) -> npt.NDArray[np.uint8]:
-        """Return the newest image, uint8 [height, width, 3] in RGB.
+    def image(self) -> Picture:
+        """Return the newest image.
 
         Raises:
             InputError: none has come, it came too long ago, or it cannot be read.
         """
-        reader = Reader(self.newest())
-        view = read_image(reader, read_header(reader))
-        image = np.empty(color_shape(view), np.uint8)
-        write_color(view, image)
-        return image
+        raw, number = self.newest()
+        return replace(read_picture(raw, self.spec.type, self.spec.max_size), number=number)
 
-    def newest(self) -> bytes:
-        """Return the newest message.
+    def newest(self) -> tuple[bytes, int]:
+        """Return the newest message, and how many have come with it.
 
         Raises:
             InputError: none has come, or it came too long ago.
@@ -137,25 +143,25 @@ class NewestImage:
         if newest is None:
             raise InputError(
                 "no image has come yet",
-                where=self.spec.topic,
+                where=self.topic,
                 expected="an image before the prompt",
                 hint=f"See who publishes it: ros2 topic info -v {self._topic}",
             )
-        raw, came_ns = newest
+        raw, came_ns, number = newest
         age_ns = time.monotonic_ns() - came_ns
         if age_ns > self.spec.max_age_ns:
             raise InputError(
                 "the newest image is too old",
-                where=self.spec.topic,
+                where=self.topic,
                 value=f"{age_ns / 1e9:.1f} s",
                 expected=f"at most {self.spec.max_age_ns / 1e9:g} s (image.max_age_ms)",
                 hint="See whether its camera still publishes",
             )
-        return raw
+        return raw, number
 
     def _take(self, raw: bytes) -> None:
         """Keep one serialised message; whether it is an image is seen when it is asked for."""
         with self._lock:
-            self._newest = raw, time.monotonic_ns()
             self._came += 1
+            self._newest = raw, time.monotonic_ns(), self._came
         self._closed.wait(_PAUSE_S)

@@ -1,4 +1,4 @@
-"""Prompts of one topic that wait to be asked: bounded, at their rate, so many at once."""
+"""Prompts of one generator that wait to be asked: bounded, at their rate, so many at once."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ _RECENT_NS = 10_000_000_000  # how long a message that was no prompt is a proble
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt that came by topic.
+    """A prompt that came by topic, or the standing one.
 
     Attributes:
         text: of the message, as it came.
         stamp_ns: when it was published, as the middleware says; since 1970.
         came_ns: when it came, monotonic.
+        standing: whether it is about a new image or not asked.
     """
 
     text: str
     stamp_ns: int
     came_ns: int
+    standing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,9 @@ class PromptCounts:
 
     Attributes:
         came: messages that were taken.
-        bad: those that were no prompts.
+        bad: those that were no prompts, or were about no image.
         replaced: prompts whose place a newer one took, before or after the node took them.
-        left_out: those that found no place.
+        left_out: those that found no place, and standing ones that came too late.
         withdrawn: those that waited when the node stopped to take prompts.
         asked: those whose turn came.
         answered: those of them that have an answer, a refusal included.
@@ -149,6 +151,24 @@ class PromptLine:
         if reason is not None:
             self._report(reason)
 
+    def offer(self, prompt: Prompt) -> bool:
+        """Have a prompt be asked now; return whether it will be, or is left out."""
+        with self._news:
+            self._came += 1
+            free = self._open and self._in_hand + len(self._waiting) < self._spec.at_once
+            if free:
+                self._waiting.append(prompt)
+                self._news.notify_all()
+            else:
+                self._left_out += 1
+        return free
+
+    def miss(self, count: int) -> None:
+        """Note prompts that came too late to be put."""
+        with self._news:
+            self._came += count
+            self._left_out += count
+
     def refuse(self, problem: str) -> None:
         """Note a message that is no prompt."""
         with self._news:
@@ -156,6 +176,15 @@ class PromptLine:
             self._bad += 1
             self._problem, self._problem_ns = problem, self._clock()
         self._report(BadPrompt(self._task, self._spec.topic, problem))
+
+    def drop(self, problem: str) -> None:
+        """Note that a prompt that was taken is not asked, and give its place back."""
+        with self._news:
+            self._in_hand -= 1
+            self._asked -= 1
+            self._bad += 1
+            self._problem, self._problem_ns = problem, self._clock()
+            self._news.notify_all()
 
     def recent_problem(self) -> str:
         """Return why the last message was no prompt; empty where that was long ago, or never."""

@@ -24,6 +24,7 @@ def read_question(
     sampling: Sampling,
     stops: tuple[str, ...],
     image: npt.NDArray[np.uint8] | None = None,
+    image_at: int = -1,
 ) -> Question:
     """Return a question; its tokens are made in a child process, which takes a while.
 
@@ -35,6 +36,7 @@ def read_question(
         sampling: how tokens are chosen.
         stops: texts that end the answer.
         image: what the chat is about, as the model takes it; ``None`` for no image.
+        image_at: message that the image belongs to, counted from the end.
 
     Raises:
         ConfigError: a message is empty, too long, or no text.
@@ -44,6 +46,7 @@ def read_question(
         candidate.prepared,
         instructed(messages, system),
         image=image is not None,
+        image_at=image_at,
         longer="raise max_len of the generator",
     )
     return Question(tokens, most or candidate.spec.max_tokens, sampling, stops, image)

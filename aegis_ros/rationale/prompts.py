@@ -14,6 +14,9 @@ __all__ = [
     "PromptReplaced",
     "PromptWithdrawn",
     "PromptsOfOtherType",
+    "StandingPromptBusy",
+    "StandingPromptLate",
+    "StandingPromptUnseen",
 ]
 
 
@@ -85,6 +88,56 @@ class PromptWithdrawn(Reason):
 
     task: str
     topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandingPromptBusy(Reason):
+    """A standing prompt was due before the one before it had its answer.
+
+    Attributes:
+        task: the generator.
+        at_once: how many of them may be asked and not answered.
+        period_ns: how often one is due.
+    """
+
+    decision = Decision.SKIPPED
+    rule = Rule.LIMIT
+
+    task: str
+    at_once: int
+    period_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandingPromptLate(Reason):
+    """The node noticed that standing prompts were due only when the next one was.
+
+    Attributes:
+        task: the generator.
+        period_ns: how often one is due.
+    """
+
+    decision = Decision.SKIPPED
+    rule = Rule.OVERRUN
+
+    task: str
+    period_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandingPromptUnseen(Reason):
+    """There was no image that a standing prompt could be about.
+
+    Attributes:
+        task: the generator.
+        problem: why not.
+    """
+
+    decision = Decision.SKIPPED
+    rule = Rule.BAD_FRAME
+
+    task: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,8 +121,9 @@ def enclaves(spec: OrchestratorSpec, names: Names, root: str = ROOT) -> tuple[En
     news = names.all(*_NEWS)
     tasks = names.all(*_TASKS)
     prompts = [each.prompts for each in spec.generators if each.prompts is not None]
-    asked = names.all(*(each.topic for each in prompts))
-    shown = names.all(*(each.image.topic for each in spec.generators if each.image is not None))
+    asked = names.all(*(each.topic for each in prompts if each.topic))
+    images = [each.image for each in spec.generators if each.image is not None]
+    shown = names.all(*(topic for each in images for topic in each.topics))
     answers = names.all(*(each.answers for each in prompts))
     intake = replace(names, node=f"{names.node}_intake", remaps=())
     prompting = replace(names, node=f"{names.node}_prompts", remaps=())

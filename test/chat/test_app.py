@@ -16,8 +16,9 @@ pytest.importorskip("fastapi", reason="the extra `chat` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `chat` is not installed")
 
 from aegis_ros.chat import Answered, Settings
+from aegis_ros.chat.app import _MOST_BODY, _MOST_LARGE
 from aegis_ros.errors import ConfigError
-from test.chat.robot import QUESTION, TOKEN, WAIT_S, Asked, Served, keep, served
+from test.chat.robot import QUESTION, TOKEN, WAIT_S, Asked, Served, hello, keep, served
 from test.waiting import until
 
 
@@ -212,7 +213,7 @@ def test_of_a_hundred_clients_each_is_answered_or_told_to_wait() -> None:
         (b"\xff", "application/json", 400),
         (b"[" * 100_000, "application/json", 400),
         (b"{}", "text/plain", 415),
-        (b" " * (2 * 1024 * 1024 + 1), "application/json", 413),
+        (b" " * (_MOST_BODY + 1), "application/json", 413),
     ],
     ids=["cut", "no text", "deep", "plain", "long"],
 )
@@ -303,3 +304,18 @@ def test_closing_ends_answers_that_go_on() -> None:
             one.server.close()
             assert asked.cancelled.wait(WAIT_S)
             asked.hear(Answered("too late", "end"))  # nobody hears it, and nothing fails
+
+
+def test_few_bodies_may_be_longer_than_text_is_and_others_are_served() -> None:
+    padded = json.dumps(QUESTION).encode() + b" " * (2 * 1024 * 1024)
+    with served(keep) as one, ThreadPoolExecutor() as threads:
+        held = [threads.submit(one.ask, padded) for _ in range(_MOST_LARGE)]
+        one.robot.wait(_MOST_LARGE)
+        status, answer = one.ask(padded)
+        assert status == 429 and "4 large images" in answer["error"]["message"]
+        one.robot.answer = hello
+        assert one.ask(QUESTION)[0] == 200
+        for asked in one.robot.asked[:_MOST_LARGE]:
+            asked.hear(Answered("x", "end"))
+        assert [each.result()[0] for each in held] == [200] * _MOST_LARGE
+        assert one.ask(padded)[0] == 200

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,23 @@ def test_an_answer_is_read_whole(api: Served) -> None:
     first, second = (each.question for each in api.robot.asked)
     assert (first.max_tokens, first.seed, first.stop) == (5, 1, ("x",))
     assert [each.role for each in second.messages] == ["user", "assistant", "user"]
+
+
+def test_an_image_is_sent_and_one_elsewhere_is_refused(api: Served) -> None:
+    def about(url: str) -> Any:
+        part = {"type": "image_url", "image_url": {"url": url}}
+        return [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, part]}]
+
+    png = b"\x89PNG\r\n\x1a\n" + bytes(3_000_000)
+    with _client(api) as client:
+        create = client.chat.completions.create
+        create(
+            model="llm", messages=about(f"data:image/png;base64,{base64.b64encode(png).decode()}")
+        )
+        assert api.robot.asked[-1].question.image == png
+        with pytest.raises(openai.BadRequestError, match="nothing is fetched") as found:
+            create(model="llm", messages=about("http://127.0.0.1/secret.png"))
+    assert found.value.param == "messages[0].content[1].image_url.url"
 
 
 def test_an_answer_is_read_in_pieces(api: Served) -> None:

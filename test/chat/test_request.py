@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
 import pytest
 
-from aegis_ros.chat import Message, Question
+from aegis_ros.chat import Message, Question, image_url
 from aegis_ros.chat.request import read_request
 from aegis_ros.errors import ConfigError
 
@@ -120,7 +121,7 @@ def test_nothing_and_what_asks_for_nothing_are_taken() -> None:
                     {"role": "user", "content": [{"type": "image_url", "text": "http://x"}]}
                 ]
             },
-            "messages[0].content[0].type",
+            "messages[0].content[0].text",
         ),
     ],
 )
@@ -130,6 +131,56 @@ def test_what_is_not_known_or_cannot_be_done_is_refused_by_its_name(
     with pytest.raises(ConfigError) as found:
         _read(**changes)
     assert found.value.where == where
+
+
+def _about(url: Any, role: str = "user", count: int = 1) -> list[dict[str, Any]]:
+    parts = [{"type": "image_url", "image_url": {"url": url, "detail": "auto"}}] * count
+    return [{"role": role, "content": [{"type": "text", "text": "What is it?"}, *parts]}]
+
+
+def _url(data: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+PNG = b"\x89PNG\r\n\x1a\n..."
+
+
+def test_an_image_in_the_request_reaches_the_robot_with_its_message() -> None:
+    later = {"role": "user", "content": "And now?"}
+    asked = _read(messages=[*_about(_url(PNG)), later])
+    assert asked.image == PNG
+    assert [each.with_image for each in asked.messages] == [True, False]
+    assert [each.content for each in asked.messages] == ["What is it?", "And now?"]
+    jpeg = b"\xff\xd8\xff..."
+    assert _read(messages=_about(_url(jpeg, "JPG"))).image == jpeg
+
+
+@pytest.mark.parametrize(
+    ("messages", "where", "problem"),
+    [
+        (_about("https://example.org/a.png"), "url", "nothing is fetched"),
+        (_about("file:///etc/passwd"), "url", "nothing is fetched"),
+        (_about("FILE:/etc/passwd"), "url", "nothing is fetched"),
+        (_about(_url(PNG, "gif")), "url", "holds no PNG or JPEG"),
+        (_about("data:image/png,x"), "url", "holds no PNG or JPEG"),
+        (_about(_url(PNG, "jpeg")), "url", "holds no JPEG"),
+        (_about(_url(PNG) + "!"), "url", "is no base64"),
+        (_about("data:image/png;base64,é"), "url", "is no base64"),
+        (_about(_url(PNG + bytes(image_url.MOST_BYTES))), "url", "is too long"),
+        (_about(7), "url", "expected"),
+        (_about(_url(PNG), role="assistant"), "content", "sent by the user"),
+        (_about(_url(PNG), count=2), "", "at most one"),
+    ],
+    ids=range(12),
+)
+def test_what_is_no_image_of_the_request_itself_is_refused(
+    messages: list[dict[str, Any]], where: str, problem: str
+) -> None:
+    places = {"": "messages", "content": "messages[0].content"}
+    with pytest.raises(ConfigError) as found:
+        _read(messages=messages)
+    assert found.value.where == places.get(where, "messages[0].content[1].image_url.url")
+    assert problem in str(found.value) and len(str(found.value)) < 500
 
 
 def test_several_mistakes_are_all_named() -> None:

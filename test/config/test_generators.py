@@ -66,6 +66,21 @@ def test_a_name_and_a_model_are_enough() -> None:
             "less than max_len",
         ),
         (prompts("topic: /a, answers: /b, prefx: x"), "generators[0].prompts.prefx", "prefix"),
+        (prompts("answers: /b"), "generators[0].prompts.topic", "or text for a standing one"),
+        (prompts("topic: /a, text: x, answers: /b"), "generators[0].prompts.topic", "or text"),
+        (prompts("text: x, answers: /b"), "generators[0].prompts.period_ms", "as 5000"),
+        (
+            prompts("text: x, answers: /b, period_ms: 9, prefix: y"),
+            "generators[0].prompts.prefix",
+            "left out",
+        ),
+        (
+            prompts("text: x, answers: /b, period_ms: 9"),
+            "generators[0].prompts.text",
+            "image: {topic: …}",
+        ),
+        (", image: {others: [/a], topic: /a}", "generators[0].image.others", "each topic once"),
+        (", image: {topic: /a, type: Image}", "generators[0].image.type", "CompressedImage"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(more: str, where: str, expected: str) -> None:
@@ -96,6 +111,22 @@ def test_images_come_by_topic_where_one_is_named() -> None:
     assert "generators[0].image.qos" in text
     both = keys + prompts("topic: /eye, answers: /b")
     assert "used with type sensor_msgs/msg/Image" in refusal(generators(both))
+    named = (
+        ", image: {others: [/left, /b], type: sensor_msgs/msg/CompressedImage, max_size: [9, 8]}"
+    )
+    (found,) = parse_config(generators(named)).generators
+    assert found.image is not None and found.image.topics == ("/left", "/b")
+    assert (found.image.topic, found.image.max_size) == ("", (9, 8))
+    text = refusal(generators(named + prompts("topic: /ask, answers: /b")))
+    assert "CompressedImage by generators[0].image.others[1]" in text
+    (bare,) = parse_config(generators(", image: {}")).generators
+    assert bare.image == ImageTopicSpec(), "for images that are attached"
+
+
+def test_a_standing_prompt_is_asked_at_a_rate_about_the_images_of_a_topic() -> None:
+    keys = ", image: {topic: /eye}" + prompts("text: What is it?, answers: /b, period_ms: 2000")
+    (found,) = parse_config(generators(keys)).generators
+    assert found.prompts == PromptsSpec("", "/b", text="What is it?", period_ns=2_000_000_000)
 
 
 def test_a_topic_has_one_type_in_a_file() -> None:

@@ -135,6 +135,11 @@ def test_what_the_orchestrator_refuses_has_its_words(chat: Chat) -> None:
         huge: Any = [{"role": "user", "content": content}]
         with pytest.raises(openai.BadRequestError, match=r"too long|does not fit"):
             create(model="llm", messages=huge)
+    url = "data:image/png;base64,iVBORw0KGgo="
+    image = {"type": "image_url", "image_url": {"url": url}}
+    about: Any = [{"role": "user", "content": [image, {"type": "text", "text": "What is it?"}]}]
+    with pytest.raises(openai.BadRequestError, match="the model of llm takes no images"):
+        create(model="llm", messages=about)
     assert chat.say(max_tokens=2).choices[0].message.role == "assistant"
 
 

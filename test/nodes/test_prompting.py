@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("gguf", reason="the extra `llm` is not installed")
@@ -32,7 +34,7 @@ from aegis_ros.nodes.prompting import Prompting
 from aegis_ros.orchestrator.conversation import Conversation, Vocabulary
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.request import Question
-from aegis_ros.orchestrator.shown import Shown
+from aegis_ros.orchestrator.shown import Picture, Shown
 from aegis_ros.rationale import Rationale, Reason
 from aegis_ros.rationale.frames import PublisherOfOtherQos
 from aegis_ros.rationale.generators import UnknownGenerator
@@ -42,6 +44,9 @@ from aegis_ros.rationale.prompts import (
     PromptReplaced,
     PromptsOfOtherType,
     PromptWithdrawn,
+    StandingPromptBusy,
+    StandingPromptLate,
+    StandingPromptUnseen,
 )
 from aegis_ros.spec import GeneratorSpec, PromptsSpec
 from test.network.generator.models import write_gguf
@@ -78,7 +83,7 @@ class Robot:
             report=log.report_often,
         )
         self.speaker.on_spoken = self.conversation.heard
-        spec = GeneratorSpec("llm", "tiny.gguf", max_tokens=7, prompts=prompts)
+        self.spec = spec = GeneratorSpec("llm", "tiny.gguf", max_tokens=7, prompts=prompts)
         self.found: Any = (SimpleNamespace(spec=spec, prepared=model), self.conversation)
         owner: Any = SimpleNamespace(
             log=log,
@@ -103,8 +108,12 @@ class Robot:
 
     def begin(self) -> None:
         """Take prompts, and wait until publishers and subscriptions have found each other."""
-        self.prompting.follow(True)
+        self.stand()
         until(lambda: self.publisher.get_subscription_count() == 1)
+
+    def stand(self) -> None:
+        """Ask the standing prompt, and wait until its answers are heard."""
+        self.prompting.follow(True)
         until(lambda: self.asker.count_publishers("/said") == 1)
         until(lambda: self.node.count_subscribers("/said") == 1)
 
@@ -187,10 +196,10 @@ def test_a_prompt_about_an_image_that_is_not_there_is_refused_at_once(
 ) -> None:
     robot = robots()
 
-    def pixels(candidate: object) -> None:
+    def newest(candidate: object) -> None:
         raise InputError("no image has come yet", where="/eye")
 
-    robot.shown.pixels = pixels
+    robot.shown.newest = newest
     robot.begin()
     robot.say("What is it?")
     answer = robot.answer()
@@ -402,3 +411,52 @@ def test_a_message_as_the_library_serialises_it_is_read(robots: Callable[..., Ro
     robot.publisher.publish(serialize_message(String(data="Grüße, 机器人")))
     robot.speaker.say(robot.asked().request, "ja", Ending.END)
     assert robot.answer().prompt == "Grüße, 机器人"
+
+
+def test_a_standing_prompt_is_asked_about_each_new_image_and_skipped_otherwise(
+    robots: Callable[..., Robot],
+) -> None:
+    robot = robots(topic="", text="What is it?", period_ns=10**18)  # its moments are made here
+    (standing,) = robot.prompting._standing
+    picture = Picture(np.zeros((1, 1, 3), np.uint8), 3 * 10**9, "lens", 1)
+    robot.shown.newest = lambda candidate: replace(picture, pixels=None)
+    robot.stand()
+    standing.ask()
+    asked = robot.asked()
+    standing.ask()
+    (busy,) = robot.reasons(StandingPromptBusy)
+    assert busy.at_once == 1 and robot.value("left_out") == 1
+    robot.speaker.say(asked.request, "A cup.", Ending.END)
+    answer = robot.answer()
+    assert (answer.prompt, answer.text, answer.header.frame_id) == ("What is it?", "A cup.", "lens")
+    assert answer.header == answer.image_header and answer.header.stamp.sec == 3
+    until(lambda: robot.value("answered") == 1)
+    standing.ask()
+    (unseen,) = until(lambda: robot.reasons(StandingPromptUnseen))
+    assert "no image has come since" in unseen.problem
+    until(lambda: robot.value("bad") == 1)
+    assert robot.health().level == WARN and "want of an image" in robot.health().message
+    picture = replace(picture, number=2)
+    standing.ask()
+    robot.speaker.say(robot.asked().request, "A mug.", Ending.END)
+    assert robot.answer().text == "A mug."
+    robot.prompting.follow(False)
+    standing.ask()
+    assert robot.value("asked") == 2, "it is not asked while the node is inactive"
+
+
+def test_standing_prompts_that_a_held_up_node_could_not_ask_are_told(
+    robots: Callable[..., Robot],
+) -> None:
+    robot = robots(topic="", text="?", period_ns=10**18)
+    (standing,) = robot.prompting._standing
+    now = [0]
+    standing._clock = lambda: now[0]
+    robot.stand()
+    robot.found = UnknownGenerator("llm", ())
+    for now[0], missed in ((10**18, 0), (int(4.5 * 10**18), 2), (5 * 10**18, 2)):
+        standing.ask()
+        until(lambda: robot.answers and robot.answers.pop())
+        assert robot.value("left_out") == missed
+    (late,) = robot.reasons(StandingPromptLate)
+    assert late.period_ns == 10**18

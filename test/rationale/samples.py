@@ -239,11 +239,16 @@ REASONS = (
     o.PromptLeftOut("assistant", "/ask", 4),
     o.BadPrompt("assistant", "/ask", "the prompt is not valid UTF-8 (got 0xff at byte 7)."),
     o.PromptWithdrawn("assistant", "/ask"),
+    o.StandingPromptBusy("eye", 1, 5 * S),
+    o.StandingPromptBusy("eye", 2, 5 * S),
+    o.StandingPromptLate("eye", 5 * S),
+    o.StandingPromptUnseen("eye", "no image has come since the last prompt."),
     o.CannotTakePrompts(
         "assistant", "/ask", "std_msgs/msg/String", "the topic is in use with type x/msg/Y"
     ),
     o.PromptsOfOtherType("assistant", "/ask", "/ui", "x/msg/Y", "std_msgs/msg/String"),
     o.PromptsOfOtherType("assistant", "/ask", "", "x/msg/Y", "std_msgs/msg/String"),
+    o.PromptsOfOtherType("eye", "/camera", "/driver", "x/msg/Y", "sensor_msgs/msg/CompressedImage"),
     # adaptation of generators
     t.LimitChanged("assistant", "batch", 1, 4, HAS_ROOM),
     t.LimitChanged("assistant", "batch", 4, 2, TIGHT_ARENA),

@@ -160,7 +160,7 @@ def load_generator(
 
 def _require_rows(shape: Shape, facts: GeneratorFacts) -> None:
     """Refuse a bucket for other images than the model takes."""
-    rows = facts.image.rows if facts.image is not None and facts.image.parts else 0
+    rows = 0 if facts.seen is None else facts.seen.rows
     if shape.tokens != rows:
         raise BackendError(
             "a bucket does not fit the images of the model",

@@ -49,7 +49,7 @@ class Decoder:
         image = facts.image
         own = len(paths) - facts.encoder_parts
         self._sessions = opened_sessions(paths[:own])
-        self.encoder = Encoder(image, paths[own:]) if image is not None and image.parts else None
+        self.encoder = None if facts.seen is None else Encoder(facts.seen, paths[own:])
         # The image that each sequence is shown.
         self._images: npt.NDArray[Any] | None = None
         if image is not None:

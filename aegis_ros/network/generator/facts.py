@@ -63,6 +63,11 @@ class GeneratorFacts:
     image: ImageFacts | None = None
 
     @property
+    def seen(self) -> ImageFacts | None:
+        """How the images come into prompts that it can encode; ``None`` without an encoder."""
+        return self.image if self.encoder_parts else None
+
+    @property
     def encoder_parts(self) -> int:
         """How many of the model's files, the last ones, are those of its image encoder."""
         return 0 if self.image is None else self.image.parts
@@ -70,7 +75,7 @@ class GeneratorFacts:
     @property
     def image_shape(self) -> tuple[int, ...]:
         """Extents of the image that prompts may be about; none where there is no encoder."""
-        return self.image.shape if self.image is not None and self.image.parts else ()
+        return () if self.seen is None else self.seen.shape
 
     @property
     def kv_bytes_per_token(self) -> int:

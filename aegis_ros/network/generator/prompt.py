@@ -35,6 +35,7 @@ def encoded(
     *,
     template: bool = True,
     image: bool = False,
+    image_at: int = -1,
     longer: str = "prepare the model with a longer --context",
     timeout_s: float = 20.0,
 ) -> list[int]:
@@ -44,7 +45,8 @@ def encoded(
         model: whose tokens.
         messages: of the chat; without a template they are put together as they are.
         template: whether the model's chat template is used.
-        image: whether the last message is about an image; its tokens are then part of the prompt.
+        image: whether the chat is about an image; its tokens are then part of the prompt.
+        image_at: message that the image belongs to, counted from the end.
         longer: what to do where it does not fit into the context.
         timeout_s: how long it may take.
 
@@ -63,7 +65,9 @@ def encoded(
             expected="a model with vision_encoder.onnx and embed_tokens.onnx beside its decoder",
         )
     most = model.facts.context - 1
-    count, tokens = _read(model, messages, template=template, image=image, timeout_s=timeout_s)
+    count, tokens = _read(
+        model, messages, template=template, image=image, image_at=image_at, timeout_s=timeout_s
+    )
     if count > most:
         raise ConfigError(
             "the prompt does not fit into the context",
@@ -127,6 +131,7 @@ def _read(
     *,
     template: bool,
     image: bool,
+    image_at: int = -1,
     timeout_s: float,
 ) -> tuple[int, list[int]]:
     """Return how many tokens a chat has, and those, if there is room for one more."""
@@ -151,6 +156,7 @@ def _read(
             "most": facts.context - 1,
             "image": None if facts.image is None else asdict(facts.image),
             "shown": image,
+            "shown_at": image_at,
         },
         allowed=Containment(memory_bytes=memory_limit(0), reads=(str(model.tokenizer),)),
         timeout_s=timeout_s,

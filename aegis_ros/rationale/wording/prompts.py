@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import prompts
-from aegis_ros.rationale.wording.units import inner
+from aegis_ros.rationale.wording.units import inner, length
 from aegis_ros.rationale.wording.words import words_of
 
 
@@ -42,9 +42,35 @@ def _prompt_withdrawn(reason: prompts.PromptWithdrawn) -> str:
     )
 
 
+@words_of(prompts.StandingPromptBusy)
+def _standing_prompt_busy(reason: prompts.StandingPromptBusy) -> str:
+    waited = (
+        "the one before has no answer yet"
+        if reason.at_once == 1
+        else f"{reason.at_once} before have no answer yet (prompts.at_once)"
+    )
+    return (
+        f"the standing prompt of {reason.task} was skipped: {waited}; one is due every "
+        f"{length(reason.period_ns)} (prompts.period_ms)"
+    )
+
+
+@words_of(prompts.StandingPromptLate)
+def _standing_prompt_late(reason: prompts.StandingPromptLate) -> str:
+    return (
+        f"the standing prompt of {reason.task} was skipped: the node was held up until the next "
+        f"one was due, {length(reason.period_ns)} later"
+    )
+
+
+@words_of(prompts.StandingPromptUnseen)
+def _standing_prompt_unseen(reason: prompts.StandingPromptUnseen) -> str:
+    return f"the standing prompt of {reason.task} was skipped: {inner(reason.problem)}"
+
+
 def _called(kind: str) -> str:
     """Return what messages of a type are to a generator."""
-    return "images" if kind.endswith("/Image") else "prompts"
+    return "images" if kind.endswith("Image") else "prompts"
 
 
 @words_of(prompts.CannotTakePrompts)

@@ -201,7 +201,7 @@ ASKED = [{"role": "system", "content": "Be short."}, {"role": "user", "content":
 
 
 def chat(template: str, *, shown: bool) -> str:
-    request = {"image": {"text": IMAGE}, "shown": shown}
+    request = {"image": {"text": IMAGE}, "shown": shown, "shown_at": -1}
     return chat_text(ASKED, request, lambda messages: rendered(template, messages, {}))
 
 
@@ -215,6 +215,17 @@ def test_templates_of_lists_and_of_texts_say_where_the_image_is(
     assert "Be short." in without and without == told.replace(IMAGE + between, "")
     whole = with_image(told, {"text": IMAGE, "rows": 3, "before": "(", "after": ")"}, shown=True)
     assert f"({IMAGE * 3})" in whole and whole.count(IMAGE) == 3
+
+
+def test_the_image_of_a_chat_may_belong_to_an_earlier_message() -> None:
+    asked = [
+        {"role": "user", "content": "What is it?"},
+        {"role": "assistant", "content": "A cup."},
+        {"role": "user", "content": "And left of it?"},
+    ]
+    request = {"image": {"text": IMAGE}, "shown": True, "shown_at": -3}
+    told = chat_text(asked, request, lambda messages: rendered(LISTS, messages, {}))
+    assert f"{IMAGE}What is it?" in told and told.count(IMAGE) == 1
 
 
 def test_a_template_that_leaves_the_image_out_is_refused() -> None:
@@ -231,7 +242,7 @@ def test_a_prompt_has_as_many_places_as_images(text: str, shown: bool) -> None:
     with pytest.raises(ConfigError, match="token of an image"):
         chat_text(
             [{"role": "user", "content": IMAGE}],
-            {"image": {"text": IMAGE}, "shown": shown},
+            {"image": {"text": IMAGE}, "shown": shown, "shown_at": -1},
             lambda messages: "",
         )
 

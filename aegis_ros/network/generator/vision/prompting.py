@@ -25,7 +25,8 @@ def chat_text(
 
     Args:
         messages: of the chat.
-        request: ``image``, facts of the model's images, and ``shown``, whether there is one.
+        request: ``image``, facts of the model's images, ``shown``, whether there is one, and
+            ``shown_at``, which message it belongs to, counted from the end.
         render: the template.
 
     Raises:
@@ -39,14 +40,14 @@ def chat_text(
                 "the prompt has the token of an image in it",
                 where="prompt",
                 value=text,
-                expected="text; the image is put in front of the last message",
+                expected="text; the image is put in front of its message",
             )
     probe = [{"role": "user", "content": _consists(_PROBE, image=True)}]
     of_lists = _times(render, probe, text) == 1
     found: list[Mapping[str, Any]] = []
     for number, message in enumerate(messages):
         content = message["content"]
-        image = shown and number == len(messages) - 1
+        image = shown and number == len(messages) + request["shown_at"]
         if of_lists:
             found.append({**message, "content": _consists(content, image=image)})
         else:
