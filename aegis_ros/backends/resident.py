@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["second_takes"]
+__all__ = ["MCL_CURRENT_AND_FUTURE", "peak_bytes", "resident_bytes", "second_takes"]
 
-_MCL_CURRENT_AND_FUTURE = 3
+MCL_CURRENT_AND_FUTURE = 3
 _Loaded = TypeVar("_Loaded")
 
 
@@ -29,15 +29,23 @@ def second_takes(load: Callable[[], _Loaded]) -> tuple[int, _Loaded]:
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mlockall"):
-        libc.mlockall(_MCL_CURRENT_AND_FUTURE)
+        libc.mlockall(MCL_CURRENT_AND_FUTURE)
     first = load()
-    before = _resident_bytes()
+    before = resident_bytes()
     second = load()
-    taken = max(0, _resident_bytes() - before)
+    taken = max(0, resident_bytes() - before)
     del first  # not before it was measured beside it
     return taken, second
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """Return what of this process is in memory."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+def peak_bytes() -> int:
+    """Return the most of this process that ever was in memory."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    found = next(line for line in status if line.startswith("VmHWM:"))
+    return int(found.split()[1]) * 1024

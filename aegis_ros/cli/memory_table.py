@@ -53,6 +53,12 @@ def print_memory(console: Console, answer: SetMemoryAnswer | None) -> None:
         console.print(table)
     if len(rows) > _MANY_ROWS:
         say(console, f"Shown are the {_MANY_ROWS} of {len(rows)} that are largest")
+    if answer.estimated:
+        say(
+            console,
+            f"What {', '.join(answer.estimated)} took in memory was never measured: shown are the "
+            "sizes of files and cache, and it is more; a node measures it when it admits it",
+        )
     for reason in answer.refused:
         say(console, sentence(reason), style="red")
 
@@ -67,6 +73,7 @@ def memory_as_json(answer: SetMemoryAnswer | None) -> dict[str, Any] | None:
         "arena_mib": answer.arena_bytes / _MIB,
         "held_mib": plan.nbytes / _MIB,
         "free_mib": answer.room_bytes / _MIB,
+        "estimated": list(answer.estimated),
         "holders": [{"task": each.task, **_kinds(each.shares)} for each in holders_of(plan)],
         "shared": [
             {

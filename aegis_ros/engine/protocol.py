@@ -15,8 +15,10 @@ from aegis_ros.engine.conversation import Cycle
 from aegis_ros.engine.events import EngineStatus
 from aegis_ros.engine.speech import Asked, LoadGenerator
 from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
+from aegis_ros.memory import KvShape, Taken
 from aegis_ros.network.generator.measuring import MeasuredBucket
 from aegis_ros.scheduling import ExecutionPlan
+from aegis_ros.scheduling.generation import Shape
 
 __all__ = ["Engine"]
 
@@ -141,6 +143,22 @@ class Engine(Protocol):
             task_id: of the language model; of an unknown one, there are none.
             after: number of the last one that is known. Of more than 1,024 that have ended since,
                 the latest are returned.
+        """
+        ...
+
+    def weigh_generator(
+        self, compiled: CompiledGenerator, lane: int, shapes: Sequence[Shape], cache: KvShape
+    ) -> Taken:
+        """Return what a language model takes of the process that loads it, seen in another one.
+
+        Args:
+            compiled: the model.
+            lane: index of the lane that it is for.
+            shapes: of its buckets, each of which is run in all slots.
+            cache: its slots, and how long each is.
+
+        Raises:
+            ModelError: it cannot be loaded there.
         """
         ...
 

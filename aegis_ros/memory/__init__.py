@@ -1,6 +1,6 @@
 """Memory by kind: the footprint of each task, who holds what of the arena, and what gives way."""
 
-from aegis_ros.memory.footprint import Footprint, Holding, without
+from aegis_ros.memory.footprint import Footprint, Holding, Taken, without
 from aegis_ros.memory.kv_cache import KvCache, KvShape, Reserved
 from aegis_ros.memory.plan import ArenaPlan, Kind, Piece, arena_plan, block_for, placed
 from aegis_ros.memory.pressure import (
@@ -26,6 +26,7 @@ __all__ = [
     "Sheddable",
     "StreamPlan",
     "StreamedSegment",
+    "Taken",
     "arena_plan",
     "block_for",
     "most_resident",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-__all__ = ["Footprint", "Holding", "without"]
+__all__ = ["Footprint", "Holding", "Taken", "without"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,19 @@ class Footprint:
             self.state + other.state,
             self.staging + other.staging,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What something took of a process that loaded it and ran it.
+
+    Attributes:
+        nbytes: by how much the process has grown.
+        peak_bytes: by how much it had at most, while it was loaded.
+    """
+
+    nbytes: int
+    peak_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

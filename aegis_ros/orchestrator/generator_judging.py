@@ -11,7 +11,7 @@ from aegis_ros.analysis.search import smallest
 from aegis_ros.backends import capabilities_of
 from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.engine import Engine
-from aegis_ros.memory import Holding, arena_plan
+from aegis_ros.memory import Holding, KvShape, Taken, arena_plan
 from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.rationales import RationaleLog
@@ -22,6 +22,7 @@ from aegis_ros.planning.generator_preparation import (
     GeneratorCandidate,
     GeneratorPreparation,
     MeasureBuckets,
+    Weigh,
 )
 from aegis_ros.planning.in_slack import judge_generators
 from aegis_ros.planning.refusal import Refusal
@@ -89,7 +90,9 @@ class GeneratorJudging:
         Raises:
             Refusal: it cannot run.
         """
-        candidate = self._preparation.prepare(spec, self._measuring(ticket), self._memory())
+        candidate = self._preparation.prepare(
+            spec, self._measuring(ticket), self._memory(), self._weighing(ticket)
+        )
         return candidate, self._beside(candidate)
 
     def _beside(self, candidate: GeneratorCandidate) -> GeneratorAnswer:
@@ -112,6 +115,25 @@ class GeneratorJudging:
                 reason = with_witness(reason, candidate.holding(), memory, arena)
             raise Refusal(reason)
         return answer
+
+    def _weighing(self, ticket: Ticket) -> Weigh:
+        def weigh(
+            spec: GeneratorSpec,
+            compiled: CompiledGenerator,
+            *,
+            shapes: Sequence[Shape],
+            cache: KvShape,
+            key: ProfileKey,
+        ) -> Taken:
+            ticket.at(AdmissionStage.MEASURING, 0, 1)
+            lanes = [lane.name for lane in self._device.lanes]
+            lane = lanes.index(spec.lane) if spec.lane else 0
+            taken = self._engine.weigh_generator(compiled, lane, shapes, cache)
+            self._profiles.note_taken(key, taken, time.time_ns())
+            ticket.at(AdmissionStage.PREPARING)
+            return taken
+
+        return weigh
 
     def _measuring(self, ticket: Ticket) -> MeasureBuckets:
         def measure(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from aegis_ros.backends import Backend, lane_classes
 from aegis_ros.backends.generators import CompiledGenerator, generating, shapes_of, steps_of
 from aegis_ros.errors import AegisError, BackendError, ConfigError
-from aegis_ros.memory import Footprint, Holding, KvShape, arena_plan
+from aegis_ros.memory import Footprint, Holding, KvShape, Taken, arena_plan
 from aegis_ros.network import open_model
 from aegis_ros.network.generator.facts import GeneratorFacts, Precision
 from aegis_ros.network.generator.preparing import (
@@ -30,9 +31,9 @@ from aegis_ros.rationale import Rule
 from aegis_ros.rationale.rejection import Invalid, ModelUnreadable, NoProfile
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import GeneratorSpec, OrchestratorSpec
-from aegis_ros.wcet import KnownProfiles, Profile, ProfileKey
+from aegis_ros.wcet import KnownMemory, Profile, ProfileKey
 
-__all__ = ["GeneratorCandidate", "GeneratorPreparation", "MeasureBuckets"]
+__all__ = ["GeneratorCandidate", "GeneratorPreparation", "MeasureBuckets", "Weigh"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class GeneratorCandidate:
         compiled: what an engine loads of it.
         lane: where it is to run.
         buckets: what it was measured with.
+        taken: what it took in memory when a process of its own loaded it; ``None`` where that was
+            not measured: then the size of its files has to do.
     """
 
     spec: GeneratorSpec
@@ -52,6 +55,7 @@ class GeneratorCandidate:
     compiled: CompiledGenerator
     lane: str
     buckets: tuple[Bucket, ...]
+    taken: Taken | None = None
 
     @property
     def cache(self) -> KvShape:
@@ -61,7 +65,7 @@ class GeneratorCandidate:
     @property
     def weights(self) -> Footprint:
         """What its network takes without its cache."""
-        return self.compiled.without_cache(self.cache.slots)
+        return _beside_cache(self.compiled, self.cache, self.taken)
 
     def holding(self) -> Holding:
         """Return what is in memory for it, whether anybody asks it or not."""
@@ -82,6 +86,22 @@ class GeneratorCandidate:
 MeasureBuckets = Callable[[GeneratorSpec, CompiledGenerator, Mapping[Shape, ProfileKey]], None]
 
 
+class Weigh(Protocol):
+    """Sees what a model takes in memory, and stores it under a key."""
+
+    def __call__(
+        self,
+        spec: GeneratorSpec,
+        compiled: CompiledGenerator,
+        *,
+        shapes: Sequence[Shape],
+        cache: KvShape,
+        key: ProfileKey,
+    ) -> Taken:
+        """Return it; raises ``ModelError`` where the model cannot be loaded."""
+        ...
+
+
 class GeneratorPreparation:
     """The steps from a generator to its candidate. Holds none; changes nothing but caches.
 
@@ -96,7 +116,7 @@ class GeneratorPreparation:
         self,
         spec: OrchestratorSpec,
         backends: Mapping[str, Backend],
-        profiles: KnownProfiles,
+        profiles: KnownMemory,
         cache_dir: Path,
     ) -> None:
         """Keep what the steps need."""
@@ -110,6 +130,7 @@ class GeneratorPreparation:
         spec: GeneratorSpec,
         measure: MeasureBuckets | None,
         memory: Sequence[Holding] = (),
+        weigh: Weigh | None = None,
     ) -> GeneratorCandidate:
         """Locate, check and convert a model, try its template, and find the budgets of its buckets.
 
@@ -120,6 +141,8 @@ class GeneratorPreparation:
             measure: called to measure missing budgets and to store them under the keys it is
                 given; ``None`` where that is not possible now.
             memory: what is in memory for all others.
+            weigh: called to see what it takes in memory where that is not known, and to store that
+                under the key it is given; ``None`` where that is not possible now.
 
         Raises:
             Refusal: the first step that says no.
@@ -129,14 +152,14 @@ class GeneratorPreparation:
         prepared, compiled = self._prepared(spec)
         keys = self._keys(spec, compiled, lane)
         found = self._known(compiled, keys)
+        cache, key = _cache(spec, prepared.facts), _memory_key(compiled, keys)
+        taken = self._profiles.taken(key)
         if found is None:
-            arena, cache = self._spec.device.arena_bytes, _cache(spec, prepared.facts)
-            beside = compiled.without_cache(cache.slots).total
-            room = arena - arena_plan(memory).nbytes - beside
-            too_large = cache_too_large(spec.name, cache, max(1, room))
-            if too_large is not None:
-                own = Holding((spec.name,), compiled.footprint(cache), lane)
-                raise Refusal(with_witness(too_large, own, memory, arena))
+            self._require_room(spec, compiled, cache, taken, memory=memory, lane=lane)
+        if taken is None and weigh is not None:
+            taken = weigh(spec, compiled, shapes=tuple(keys), cache=cache, key=key)
+            if found is None:
+                self._require_room(spec, compiled, cache, taken, memory=memory, lane=lane)
         if found is None and measure is not None:
             measure(spec, compiled, keys)
             found = self._known(compiled, keys)
@@ -145,7 +168,29 @@ class GeneratorPreparation:
             raise Refusal(
                 NoProfile(spec.name, key.device, prepared.decoder_parts, bool(spec.parts))
             )
-        return GeneratorCandidate(spec, prepared, compiled, lane, _buckets(found))
+        return GeneratorCandidate(spec, prepared, compiled, lane, _buckets(found), taken)
+
+    def _require_room(
+        self,
+        spec: GeneratorSpec,
+        compiled: CompiledGenerator,
+        cache: KvShape,
+        taken: Taken | None,
+        *,
+        memory: Sequence[Holding],
+        lane: str,
+    ) -> None:
+        """Refuse what does not fit into the arena beside what is there.
+
+        Raises:
+            Refusal: names who holds the rest.
+        """
+        arena, beside = self._spec.device.arena_bytes, _beside_cache(compiled, cache, taken)
+        room = arena - arena_plan(memory).nbytes - beside.total
+        too_large = cache_too_large(spec.name, cache, max(1, room))
+        if too_large is not None:
+            own = Holding((spec.name,), beside + cache.footprint, lane)
+            raise Refusal(with_witness(too_large, own, memory, arena))
 
     def known(
         self, generators: Iterable[GeneratorSpec], refused: Callable[[str, str], ConfigError]
@@ -266,6 +311,28 @@ class GeneratorPreparation:
 def _slots(spec: GeneratorSpec, facts: GeneratorFacts) -> int:
     """Return how many answers may run at once; a cache that grows is that of one."""
     return 1 if facts.grows else spec.slots
+
+
+def _beside_cache(compiled: CompiledGenerator, cache: KvShape, taken: Taken | None) -> Footprint:
+    """Return what a model takes without its cache; all of what it took, where that was seen.
+
+    What is beyond its weights is what runs need: their activations, weights that are laid out
+    anew for a kernel, and what the runtime's allocator keeps.
+    """
+    estimate = compiled.without_cache(cache.slots)
+    if taken is None:
+        return estimate
+    rest = max(0, taken.nbytes - cache.footprint.total - estimate.state)
+    weights = min(rest, estimate.weights)
+    return replace(estimate, weights=weights, activations=rest - weights)
+
+
+def _memory_key(compiled: CompiledGenerator, keys: Mapping[Shape, ProfileKey]) -> ProfileKey:
+    """Return the key of what a model takes with all these buckets."""
+    first = next(iter(keys.values()))
+    slots = first.network.rpartition(", ")[0]
+    names = "+".join(key.network.rpartition(", ")[2] for key in keys.values())
+    return replace(first, network=f"{slots}, memory of {names}")
 
 
 def _cache(spec: GeneratorSpec, facts: GeneratorFacts) -> KvShape:

@@ -22,11 +22,14 @@ class SetMemoryAnswer:
         holdings: what is in memory then.
         arena_bytes: what may be.
         refused: why there is no room for the others, in the order of registration.
+        estimated: names of generators that were never loaded, so that the sizes of their files and
+            caches had to do.
     """
 
     holdings: tuple[Holding, ...]
     arena_bytes: int
     refused: tuple[ArenaFull, ...] = ()
+    estimated: tuple[str, ...] = ()
 
     @property
     def plan(self) -> ArenaPlan:
@@ -53,12 +56,14 @@ class SetMemory:
         frames: what the slots of frames take, by whom they are used.
         weights: what each generator takes beside its cache.
         arena_bytes: what all may take together.
+        estimated: names of generators of which it was never measured.
     """
 
     networks: tuple[Holding, ...]
     frames: tuple[Holding, ...]
     weights: tuple[Holding, ...]
     arena_bytes: int
+    estimated: tuple[str, ...] = ()
 
     def judged(self, lane_of: Mapping[str, str]) -> SetMemoryAnswer:
         """Return which tasks find room, one after the other.
@@ -120,7 +125,8 @@ class SetMemory:
             found.append(each)
             if each.admitted:
                 there.append(own)
-        return tuple(found), replace(beside, holdings=tuple(there))
+
+        return tuple(found), replace(beside, holdings=tuple(there), estimated=self.estimated)
 
     def _of_generator(self, generator: Generator) -> Holding:
         weights = next(each for each in self.weights if each.holders == (generator.name,))

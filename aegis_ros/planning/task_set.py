@@ -517,6 +517,7 @@ def _memory(
         tuple(frames_of(spec.tasks, spec.tasks)),
         tuple(Holding((each.spec.name,), each.weights, each.lane) for each in speaking),
         spec.device.arena_bytes,
+        tuple(each.spec.name for each in speaking if each.taken is None),
     )
 
 

@@ -18,7 +18,7 @@ from aegis_ros.wcet.contention import (
     unmeasured,
 )
 from aegis_ros.wcet.independence import IidTests, iid_tests
-from aegis_ros.wcet.known import KnownProfiles, RememberedProfiles
+from aegis_ros.wcet.known import KnownMemory, KnownProfiles, RememberedProfiles
 from aegis_ros.wcet.pairs import Pair, alone, pairs
 from aegis_ros.wcet.profile import Batch, Profile, ProfileKey
 from aegis_ros.wcet.store import ProfileStore
@@ -34,6 +34,7 @@ __all__ = [
     "Condition",
     "Contended",
     "IidTests",
+    "KnownMemory",
     "KnownProfiles",
     "Neighbour",
     "NoTail",

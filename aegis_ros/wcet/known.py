@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from aegis_ros.memory import Taken
 from aegis_ros.wcet.profile import Profile, ProfileKey
 
-__all__ = ["KnownProfiles", "RememberedProfiles"]
+__all__ = ["KnownMemory", "KnownProfiles", "RememberedProfiles"]
 
 
 class KnownProfiles(Protocol):
@@ -14,6 +15,14 @@ class KnownProfiles(Protocol):
 
     def get(self, key: ProfileKey) -> Profile | None:
         """Return all that was measured for a key, ``None`` if nothing was."""
+        ...
+
+
+class KnownMemory(KnownProfiles, Protocol):
+    """Returns what was measured, of times and of memory."""
+
+    def taken(self, key: ProfileKey) -> Taken | None:
+        """Return what a network took in memory, ``None`` if that was not measured."""
         ...
 
 

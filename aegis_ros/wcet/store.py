@@ -16,6 +16,7 @@ import numpy as np
 
 from aegis_ros.config import read_json
 from aegis_ros.errors import ConfigError, ProfileError
+from aegis_ros.memory import Taken
 from aegis_ros.sandbox.database import Database
 from aegis_ros.sandbox.storage import refusal_of_disk
 from aegis_ros.wcet.condition import Condition
@@ -33,6 +34,13 @@ CREATE TABLE IF NOT EXISTS batch (
   model_digest TEXT NOT NULL, segments INTEGER NOT NULL, samples BLOB NOT NULL,
   measured_at_ns INTEGER NOT NULL, condition TEXT NOT NULL, machine TEXT NOT NULL,
   sha256 TEXT NOT NULL DEFAULT '')
+"""
+# What networks took in memory; earlier versions neither have this table nor mind it.
+_MEMORY = """
+CREATE TABLE IF NOT EXISTS memory (
+  network TEXT NOT NULL, backend TEXT NOT NULL, device TEXT NOT NULL,
+  nbytes INTEGER NOT NULL, peak_bytes INTEGER NOT NULL, measured_at_ns INTEGER NOT NULL,
+  sha256 TEXT NOT NULL, PRIMARY KEY (network, backend, device))
 """
 _INDEX = "CREATE INDEX IF NOT EXISTS batch_key ON batch (network, backend, device)"
 _OF_KEY = "network=? AND backend=? AND device=?"
@@ -101,12 +109,7 @@ class ProfileStore:
         try:
             rows = self._present().read(_FIND, _columns(key))
         except (OSError, sqlite3.Error) as error:
-            raise ProfileError(
-                f"profiles cannot be read ({refusal_of_disk(error, self._path.parent)})",
-                where="state_dir",
-                value=str(self._path.parent),
-                hint="Give another state_dir",
-            ) from error
+            raise self._unreadable(error) from error
         found = [batch for row in rows if (batch := _batch(row)) is not None]
         if len(found) < len(rows) and key not in self._damaged:
             self._damaged.add(key)
@@ -142,6 +145,51 @@ class ProfileStore:
         """
         with self._changing:
             self._write(profile, replace=False)
+
+    def taken(self, key: ProfileKey) -> Taken | None:
+        """Return what a network took in memory; ``None`` where that was not measured.
+
+        What is not what was stored counts as never measured.
+
+        Raises:
+            ProfileError: the file cannot be read.
+        """
+        query = f"SELECT nbytes, peak_bytes, measured_at_ns, sha256 FROM memory WHERE {_OF_KEY}"
+        try:
+            rows = self._present().read(query, _columns(key))
+        except (OSError, sqlite3.Error) as error:
+            raise self._unreadable(error) from error
+        for nbytes, peak_bytes, measured_at_ns, digest in rows:
+            if digest == _digest_of_memory(key, nbytes, peak_bytes, measured_at_ns):
+                return Taken(nbytes, peak_bytes)
+        return None
+
+    def note_taken(self, key: ProfileKey, taken: Taken, measured_at_ns: int) -> None:
+        """Store what a network took in memory, in place of what it took before.
+
+        Where it cannot be stored, that is an error, or reported to ``on_unkept``; it is measured
+        again another time then.
+
+        Args:
+            key: of the network.
+            taken: what it took.
+            measured_at_ns: wall clock, nanoseconds since 1970.
+
+        Raises:
+            ProfileError: the file cannot be written.
+        """
+        row = (taken.nbytes, taken.peak_bytes, measured_at_ns)
+        try:
+            with self._changing, self._present().connect() as connection:
+                connection.execute(
+                    "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (*_columns(key), *row, _digest_of_memory(key, *row)),
+                )
+        except (OSError, sqlite3.Error) as error:
+            refused = self._refused(error)
+            if self._on_unkept is None:
+                raise refused from error
+            self._on_unkept(str(refused))
 
     def forget(self, key: ProfileKey) -> None:
         """Drop all that was measured for a key.
@@ -229,6 +277,7 @@ class ProfileStore:
         if not {"number", *_MEASURED.split(", ")} <= columns:
             raise sqlite3.DatabaseError("its table has other columns")
         connection.execute(_INDEX)
+        connection.execute(_MEMORY)
         if "sha256" not in columns:
             connection.execute("ALTER TABLE batch ADD COLUMN sha256 TEXT NOT NULL DEFAULT ''")
         old = "SELECT 1 FROM sqlite_master WHERE type='table' AND name='profile'"
@@ -238,6 +287,14 @@ class ProfileStore:
         if version < _VERSION:
             _add_digests(connection)
         connection.execute(f"PRAGMA user_version={_VERSION}")
+
+    def _unreadable(self, error: Exception) -> ProfileError:
+        return ProfileError(
+            f"profiles cannot be read ({refusal_of_disk(error, self._path.parent)})",
+            where="state_dir",
+            value=str(self._path.parent),
+            hint="Give another state_dir",
+        )
 
     def _refused(self, error: Exception) -> ProfileError:
         return ProfileError(
@@ -278,6 +335,10 @@ def _digest(row: Sequence[Any]) -> str:
     except TypeError:
         return ""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digest_of_memory(key: ProfileKey, *row: object) -> str:
+    return hashlib.sha256(json.dumps([*_columns(key), *row]).encode()).hexdigest()
 
 
 def _row(profile: Profile, batch: Batch) -> tuple[Any, ...]:

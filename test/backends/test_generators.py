@@ -16,7 +16,8 @@ from aegis_ros.backends import Completion, LoadedNetwork, Part, Work, create_bac
 from aegis_ros.backends.cpu.onnxruntime import OnnxRuntimeBackend
 from aegis_ros.backends.generators import CompiledGenerator, Turn, generating, steps_of
 from aegis_ros.backends.registry import backend_names, capabilities_of
-from aegis_ros.errors import AegisError, BackendError
+from aegis_ros.engine.client.weighing import weighed
+from aegis_ros.errors import AegisError, BackendError, ModelError
 from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import LaneSpec
@@ -166,3 +167,16 @@ def test_backends_say_whether_they_run_language_models() -> None:
         with pytest.raises(BackendError, match="runs no language models") as error:
             generating(backend, name)
         assert name in str(error.value) and "onnxruntime" in error.value.expected
+
+
+def test_a_child_process_says_what_a_model_takes_once_all_its_buckets_have_run(
+    tmp_path: Path,
+) -> None:
+    model = compiled(tmp_path)
+    small, large = cache_of(model), replace(cache_of(model), slots=64 * cache_of(model).slots)
+    shapes = [shape for shape in SHAPES if shape.tokens <= small.slots or shape.prefill]
+    more = weighed(model, shapes, large, "onnxruntime")
+    assert more.peak_bytes >= more.nbytes >= model.footprint(large).total
+    broken = replace(model, digests=("0" * 64, *model.digests[1:]))
+    with pytest.raises(ModelError, match="is damaged"):
+        weighed(broken, shapes, small, "onnxruntime")

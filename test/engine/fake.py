@@ -31,11 +31,13 @@ from aegis_ros.engine import (
 )
 from aegis_ros.engine.wire import MAX_RANK
 from aegis_ros.errors import EngineError, InputError
+from aegis_ros.memory import KvShape, Taken
 from aegis_ros.network.generator.buckets import measured_shapes
 from aegis_ros.network.generator.ending import Ending
 from aegis_ros.network.generator.measuring import MeasuredBucket
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import ExecutionPlan
+from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import DeviceSpec
 
 _Spec = TypeVar("_Spec", LoadSpec, LoadGenerator)
@@ -60,6 +62,8 @@ class FakeEngine:
         token_ns: what each part of a language model's chunk takes a token when it is measured, and
             half of what that of a decode takes; 0 for as long as every segment.
         generators_measured: how often that was done.
+        weighed: how often it was seen what a language model takes in memory.
+        takes_more: bytes that this is more than the size of its files and its cache.
         asked: requests that are in flight, by (task id, number).
         cancelled: (task id, number) of those that were cancelled.
         limits: (chunk, batch) of each language model.
@@ -97,6 +101,8 @@ class FakeEngine:
         self.ran: dict[int, list[Cycle]] = {}
         self.token_ns = 0
         self.generators_measured = 0
+        self.weighed = 0
+        self.takes_more = 0
         self.channels: dict[str, Channel] = {}
         self.in_flight: dict[tuple[int, int], object] = {}
         self.submitted: list[list[tuple[int, int, int, int]]] = []
@@ -208,6 +214,13 @@ class FakeEngine:
             del self.asked[task_id, request]
         times_ns = (time.monotonic_ns(),) * len(tokens)
         self.on_tokens(Spoken(task_id, request, tokens, times_ns, ended))
+
+    def weigh_generator(
+        self, compiled: CompiledGenerator, lane: int, shapes: Sequence[Shape], cache: KvShape
+    ) -> Taken:
+        self.weighed += 1
+        nbytes = compiled.footprint(cache).total + self.takes_more
+        return Taken(nbytes, nbytes)
 
     def measure_generator(
         self,

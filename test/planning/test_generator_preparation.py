@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 from aegis_ros.backends import create_backends
 from aegis_ros.backends.generators import CompiledGenerator, steps_of
 from aegis_ros.config import load_config
-from aegis_ros.memory import Footprint, Holding
+from aegis_ros.memory import Footprint, Holding, KvShape, Taken
 from aegis_ros.planning.generator_preparation import GeneratorCandidate, GeneratorPreparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rule
@@ -48,8 +49,12 @@ def prepared(
     changed: str = "",
     to: str = "",
     memory: Sequence[Holding] = (),
+    more: int | None = None,
 ) -> GeneratorCandidate:
-    """Prepare the generator of a file, whose parts take 2 ms each where they are measured."""
+    """Prepare the generator of a file, whose parts take 2 ms each where they are measured.
+
+    Where it is weighed, it takes so much ``more`` than its files and its cache.
+    """
     if changed:
         config.write_text(config.read_text().replace(changed, to))
     spec = load_config(config)
@@ -67,7 +72,25 @@ def prepared(
             samples = np.full((50, parts), 2 * MS, np.int64)
             profiles.put(Profile(key, "", (Batch(samples, 1),)))
 
-    return preparation.prepare(spec.generators[0], measure if measured else None, memory)
+    def weigh(
+        spec: GeneratorSpec,
+        compiled: CompiledGenerator,
+        *,
+        shapes: Sequence[Shape],
+        cache: KvShape,
+        key: ProfileKey,
+    ) -> Taken:
+        assert more is not None
+        found = Taken(compiled.footprint(cache).total + more, 1 << 40)
+        profiles.note_taken(key, found, 1)
+        return found
+
+    return preparation.prepare(
+        spec.generators[0],
+        measure if measured else None,
+        memory,
+        None if more is None else weigh,
+    )
 
 
 def test_every_bucket_has_a_budget_for_each_part(config: Path) -> None:
@@ -86,6 +109,32 @@ def test_every_bucket_has_a_budget_for_each_part(config: Path) -> None:
 def test_what_was_measured_is_not_measured_again(config: Path) -> None:
     first = prepared(config)
     assert prepared(config, measured=False).buckets == first.buckets
+
+
+def test_what_it_took_in_memory_counts_in_place_of_the_size_of_its_files(config: Path) -> None:
+    guessed = prepared(config)
+    assert guessed.taken is None
+    seen = prepared(config, more=5 * 2**20)
+    assert seen.holding().footprint.total == guessed.holding().footprint.total + 5 * 2**20
+    assert seen.weights.activations == 5 * 2**20
+    assert prepared(config).holding() == seen.holding()  # as it is kept
+    assert prepared(config, changed="slots: 2", to="slots: 4").taken is None
+
+
+def test_what_takes_less_than_its_files_holds_that(config: Path) -> None:
+    guessed = prepared(config).holding().footprint
+    seen = prepared(config, more=-1000).holding().footprint
+    assert (seen.weights, seen.activations) == (guessed.weights - 1000, 0)
+
+
+@pytest.mark.parametrize("again", [{"more": 100 * 2**20}, {"measured": False}])
+def test_what_does_not_fit_once_it_is_weighed_is_refused_before_it_is_measured(
+    config: Path, again: dict[str, Any]
+) -> None:
+    for how in ({"more": 100 * 2**20}, again):
+        with pytest.raises(Refusal) as caught:
+            prepared(config, **how)
+        assert caught.value.rule is Rule.ARENA
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from aegis_ros.errors import ProfileError
+from aegis_ros.memory import Taken
 from aegis_ros.wcet import Batch, Cache, Condition, Profile, ProfileKey, ProfileStore, Stress
 
 KEY = ProfileKey("net", "onnxruntime", "cpu 1.0")
@@ -53,6 +54,22 @@ def test_a_profile_is_not_used_for_anything_else(tmp_path: Path, other: ProfileK
     store = ProfileStore(tmp_path / "profiles.sqlite")
     store.put(profile(3))
     assert store.get(other) is None
+
+
+def test_memory_that_was_measured_is_kept_beside_profiles_of_any_version(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.sqlite"
+    ProfileStore(path).put(profile(3))
+    with sqlite3.connect(path) as connection:  # as an earlier version left it
+        connection.execute("DROP TABLE memory")
+    store = ProfileStore(path)
+    assert store.taken(KEY) is None and store.get(KEY) is not None
+    store.note_taken(KEY, Taken(10, 20), 1)
+    store.note_taken(KEY, Taken(11, 21), 2)
+    assert ProfileStore(path).taken(KEY) == Taken(11, 21)
+    assert store.taken(ProfileKey("other", KEY.backend, KEY.device)) is None
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE memory SET nbytes=12")
+    assert store.taken(KEY) is None  # it is not what was measured
 
 
 def test_a_new_measurement_replaces_the_old(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.generators import CompiledGenerator
+from aegis_ros.backends.registry import backend_name
 from aegis_ros.engine.channel import Channel, SlotFrame
 from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.contents import Contents
@@ -24,6 +25,7 @@ from aegis_ros.engine.client.requests import (
 from aegis_ros.engine.client.results import ResultReader
 from aegis_ros.engine.client.speeches import Speeches
 from aegis_ros.engine.client.supervisor import Supervisor
+from aegis_ros.engine.client.weighing import weighed
 from aegis_ros.engine.conversation import Conversation, Cycle
 from aegis_ros.engine.events import (
     EngineEvent,
@@ -38,9 +40,11 @@ from aegis_ros.engine.messages import ChangeBudgets, CloseChannel, Unload
 from aegis_ros.engine.speech import Asked, LoadGenerator, Spoken
 from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
 from aegis_ros.errors import EngineError
+from aegis_ros.memory import KvShape, Taken
 from aegis_ros.network.generator.measuring import MeasuredBucket
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import ExecutionPlan
+from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import DeviceSpec
 
 __all__ = ["EngineClient"]
@@ -225,6 +229,13 @@ class EngineClient:
             beside=beside,
             stopping=lambda: self._supervisor.stopping,
         )
+
+    def weigh_generator(
+        self, compiled: CompiledGenerator, lane: int, shapes: Sequence[Shape], cache: KvShape
+    ) -> Taken:
+        """As :meth:`Engine.weigh_generator`."""
+        backend = backend_name(self._device.lanes[lane].backend or self._device.backend)
+        return weighed(compiled, shapes, cache, backend)
 
     def measure_generator(
         self,
