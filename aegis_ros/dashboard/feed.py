@@ -72,12 +72,15 @@ class Feed:
         self._decisions: list[tuple[int, DecisionView]] = []
         self._most_decisions = decisions
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._exits: dict[str, int] = {}
         self._end = Cursor()
 
     def put_status(self, status: StatusView) -> None:
         """Take the latest status."""
         with self._lock:
             self._status = status
+            there = {task.name for task in status.tasks}
+            self._exits = {name: level for name, level in self._exits.items() if name in there}
             self._status_at_s = self._clock_s()
             end = self._end
             self._end = Cursor(end.statuses + 1, end.jobs, end.decisions)
@@ -86,6 +89,7 @@ class Feed:
         """Take a finished job."""
         with self._lock:
             self._jobs.append(job)
+            self._exits[job.task] = int(job.early_exit)
             end = self._end
             self._end = Cursor(end.statuses, end.jobs + 1, end.decisions)
 
@@ -114,6 +118,11 @@ class Feed:
         """Return how many decisions came, by decision and rule."""
         with self._lock:
             return dict(self._counts)
+
+    def exit_levels(self) -> dict[str, int]:
+        """Return where the last job of each task ended: 0 at its end, 1 at an early exit."""
+        with self._lock:
+            return dict(self._exits)
 
     def since(self, cursor: Cursor) -> tuple[Batch, Cursor]:
         """Return what came since ``cursor``, and the cursor for the next call."""

@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+    UnknownMetricFamily,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from aegis_ros.dashboard.feed import Feed
@@ -125,6 +130,9 @@ _GENERATOR_COUNTERS: tuple[tuple[str, str, Callable[[GeneratorView], int]], ...]
         lambda each: each.out_of_memory,
     ),
 )
+# A limit of memory was met: by decision and rule.
+_QUOTA_RULES = ("arena", "memory")
+_QUOTA_DECISIONS = ("rejected", "shed", "skipped", "informed")
 _QUANTILES: tuple[tuple[str, str, tuple[tuple[str, Callable[[TaskView], float]], ...]], ...] = (
     (
         "response_seconds",
@@ -187,6 +195,55 @@ class Metrics:
             yield family
         yield from self._tasks(status)
         yield from self._generators(status)
+        yield from self._memory(status)
+
+    def _memory(self, status: StatusView) -> Iterator[Metric]:
+        """Yield what is known of memory and time under the names that dashboards have used before.
+
+        They keep their names and units, against the conventions of the others.
+        """
+        labels = ["orchestrator", "task"]
+        usage = GaugeMetricFamily(
+            "model_arena_usage_bytes",
+            "Bytes of the arena by holder; without a name: of several, and all that is not known",
+            labels=labels,
+        )
+        held = {task.name: task.arena_bytes for task in status.tasks}
+        held |= {each.name: each.cache_bytes for each in status.generators if each.cache_bytes}
+        held[""] = max(0, status.arena_used_bytes - sum(held.values()))
+        for name, nbytes in held.items():
+            usage.add_metric([self._target, name], nbytes)
+        yield usage
+        capacity = GaugeMetricFamily(
+            "model_arena_capacity_bytes", "Budget of the arena", labels=["orchestrator"]
+        )
+        capacity.add_metric([self._target], status.arena_bytes)
+        yield capacity
+        latency = GaugeMetricFamily(
+            "inference_latency_ms",
+            "Time on the lane over the last window (quantile 1: the longest)",
+            labels=[*labels, "quantile"],
+        )
+        for task in status.tasks:
+            latency.add_metric([self._target, task.name, "0.5"], task.execution_p50_ms)
+            latency.add_metric([self._target, task.name, "1"], task.execution_max_ms)
+        yield latency
+        level = GaugeMetricFamily(
+            "exit_level", "Last job: 0 ran to its end, 1 ended at its early exit", labels=labels
+        )
+        for name, exit_level in sorted(self._feed.exit_levels().items()):
+            level.add_metric([self._target, name], exit_level)
+        yield level
+        quota = UnknownMetricFamily(
+            "quota_exceeded_count",
+            "Decisions by which a limit of memory was met, by rule; only grows",
+            labels=["orchestrator", "rule"],
+        )
+        counts = self._feed.decision_counts()
+        for rule in _QUOTA_RULES:
+            found = sum(counts.get((decision, rule), 0) for decision in _QUOTA_DECISIONS)
+            quota.add_metric([self._target, rule], found)
+        yield quota
 
     def _gauge(self, name: str, text: str, value: float) -> GaugeMetricFamily:
         family = GaugeMetricFamily(f"aegis_{name}", text, labels=["orchestrator"])

@@ -177,6 +177,7 @@ class JobView:
     met: bool
     execution_ms: float
     response_ms: float
+    early_exit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ def job_view(message: Any) -> JobView:
         deadline_ms=_ms(timing.deadline),
         met=timing.met,
         execution_ms=timing.execution_ms,
+        early_exit=message.early_exit,
         response_ms=timing.response_ms,
     )
 

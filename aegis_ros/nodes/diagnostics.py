@@ -218,7 +218,13 @@ def _arena(state: OrchestratorState, limits: DiagnosticsSpec) -> Diagnosis:
     used, budget = state.arena_used_bytes, state.arena_bytes
     share = used / budget if budget else 0.0
     text = f"{used / 2**20:.0f} of {budget / 2**20:.0f} MiB used"
-    values = {"used_bytes": str(used), "budget_bytes": str(budget)}
+    values = {
+        "used_bytes": str(used),
+        "budget_bytes": str(budget),
+        "model_arena_usage_bytes": str(used),
+        "model_arena_capacity_bytes": str(budget),
+        "quota_exceeded_count": str(state.quota_exceeded),
+    }
     if share > limits.arena:
         return Diagnosis(
             "arena", WARN, f"{text}; raise device.arena_mib before adding tasks", values
@@ -356,6 +362,11 @@ def _task(task: TaskSummary, hearing: Hearing, verdict: Verdict) -> Diagnosis:
         "truncated": str(task.truncated),
         "slow_unpacking": str(task.slow_unpacking),
         "subscription": hearing.granted,
+        "model_arena_usage_bytes": str(task.arena_bytes),
+        "inference_latency_ms": f"{task.execution_p50_ns / 1e6:.2f}",
+        "layer_load_time_ms": f"{task.load_ns / 1e6:.2f}",
+        "exit_level": str(task.exit_level) if task.exit_level >= 0 else "none yet",
+        "quota_exceeded_count": str(task.quota_exceeded),
         "result_age_s": f"{task.result_age_s:.2f}" if task.result_age_s >= 0 else "none yet",
     }
     for dropped in task.unanswered.dropped:

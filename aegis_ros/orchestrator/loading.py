@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -81,7 +82,8 @@ class Loader:
                 if spec.key not in self._channels:
                     self._channels[spec.key] = self._engine.open_channel(spec)
                     opened.append(spec.key)
-            return self._engine.load(
+            began_ns = time.monotonic_ns()
+            note = self._engine.load(
                 LoadSpec(
                     entry.task_id,
                     entry.spec.name,
@@ -96,6 +98,8 @@ class Loader:
                     deadline_ns=entry.spec.deadline_ns,
                 )
             )
+            entry.statistics.load_ns = time.monotonic_ns() - began_ns
+            return note
         except (AegisError, OSError, MemoryError):
             for key in opened:
                 del self._channels[key]

@@ -81,7 +81,7 @@ from aegis_ros.planning.generator_preparation import GeneratorPreparation
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.planning.streams import Stream
-from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule
+from aegis_ros.rationale import Decision, Rationale, Reason, ResultCode, Rule
 from aegis_ros.rationale.lanes import LanesChosen
 from aegis_ros.rationale.printable import printable
 from aegis_ros.rationale.rejection import (
@@ -200,6 +200,7 @@ class Orchestrator:
             **({} if self._trace.memory is None else {"trace": self._trace.memory}),
         )
         self._info: EngineInfo | None = None
+        self._quota_exceeded = 0
         self._lifecycle = Lifecycle()
         self._claims = Claims(claims_folder(), node)
         self._life = threading.Lock()  # configuring and cleaning up: one at a time
@@ -759,6 +760,7 @@ class Orchestrator:
             self.generators.summaries(),
             self._pressure.state,
             self._pressure.shed,
+            self._quota_exceeded,
         )
 
     def network_facts(self, name: str) -> tuple[tuple[TensorInfo, ...], Mapping[str, str]]:
@@ -777,8 +779,19 @@ class Orchestrator:
         recorder = self._trace.recorder
         if recorder is not None:
             recorder.rationale(rationale)
+        self._count_quota(rationale)
         self._audit.decided(rationale)
         self._on_rationale(rationale)
+
+    def _count_quota(self, rationale: Rationale) -> None:
+        """Count a decision by which a limit of memory was met, for its task and for the node."""
+        restored = rationale.decision in (Decision.ADMITTED, Decision.RESTORED)
+        if rationale.rule not in (Rule.ARENA, Rule.MEMORY) or restored:
+            return
+        self._quota_exceeded += max(1, rationale.count)
+        entry = self._admitted.get(rationale.task)
+        if entry is not None:
+            entry.statistics.quota_exceeded += max(1, rationale.count)
 
     def _engine_event(self, event: EngineEvent) -> None:
         recorder = self._trace.recorder
@@ -898,6 +911,7 @@ class Orchestrator:
             self.unpublished(result.task_id, ResultUnwanted("", result.seq))
             return
         entry.statistics.early_exits += result.early_exit
+        entry.statistics.exit_level = int(result.early_exit)
         self._on_result(entry.spec, result)
 
 

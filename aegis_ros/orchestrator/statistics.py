@@ -66,6 +66,9 @@ class TaskStatistics:
         self.undecoded_reason: Reason | None = None  # the last one
         self.overruns = 0
         self.early_exits = 0
+        self.exit_level = -1  # of the last job: 0 its end, 1 its early exit; -1 before the first
+        self.quota_exceeded = 0  # decisions by which it met a limit of memory
+        self.load_ns = 0  # how long loading its network took the last time
         self.invalid = 0  # points and numbers of frames that are none
         self.not_finite = 0  # results that hold numbers that are none
         self.truncated = 0  # results of which rows were left out

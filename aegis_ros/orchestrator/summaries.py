@@ -142,4 +142,7 @@ class Summaries:
             undecoded_reason=statistics.undecoded_reason,
             problem="" if entry.failure is None else words(entry.failure),
             awaited_s=(now_ns - entry.fed.let_in_ns) / 1e9 if entry.fed.let_in_ns else 0.0,
+            exit_level=statistics.exit_level,
+            quota_exceeded=statistics.quota_exceeded,
+            load_ns=statistics.load_ns,
         )

@@ -188,6 +188,9 @@ class TaskSummary:
     undecoded_reason: Reason | None
     problem: str  # why it has failed, empty where it has not
     awaited_s: float
+    exit_level: int = -1  # of the last job: 0 its end, 1 its early exit; -1 before the first
+    quota_exceeded: int = 0
+    load_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +289,7 @@ class OrchestratorState:
         generators: one each, refused ones as well.
         memory: of the machine, as it was read last; ``None`` for not yet.
         shed_for_memory: names of what is shed because it is short, first to go first.
+        quota_exceeded: decisions by which a limit of memory was met, of all.
     """
 
     active: bool
@@ -303,3 +307,4 @@ class OrchestratorState:
     generators: tuple[GeneratorSummary, ...] = ()
     memory: MemoryState | None = None
     shed_for_memory: tuple[str, ...] = ()
+    quota_exceeded: int = 0

@@ -13,8 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aegis_ros.dashboard import Feed, RejectedView
 from aegis_ros.dashboard.metrics import Metrics
-from test.dashboard.robot import a_generator, a_status, a_task, fill
+from test.dashboard.robot import a_decision, a_generator, a_job, a_status, a_task, fill
 
+_OLDER = (
+    "model_arena_usage_bytes",
+    "model_arena_capacity_bytes",
+    "inference_latency_ms",
+    "exit_level",
+    "quota_exceeded_count",
+)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -123,7 +130,34 @@ def test_names_from_a_robot_cannot_break_the_format() -> None:
 
 def test_every_metric_is_documented_and_every_documented_metric_exists() -> None:
     page = (ROOT / "docs" / "observability.md").read_text()
-    assert set(re.findall(r"`(aegis_[a-z_]+)`", page)) == _names()
+    assert set(re.findall(r"`(aegis_[a-z_]+)`", page)) | set(_OLDER) == _names()
+    for name in _OLDER:
+        assert f"| `{name}` |" in page
+
+
+def test_memory_has_the_names_that_older_dashboards_ask_for() -> None:
+    feed = Feed()
+    tasks = (a_task(), a_task("map", execution_p50_ms=12.0, execution_max_ms=15.5))
+    feed.put_job(replace(a_job("map", 1, 0.0), early_exit=True))
+    feed.put_job(a_job("gone", 1, 0.0))
+    feed.put_status(
+        replace(a_status(tasks, generators=(a_generator(),)), arena_used_bytes=460 * 2**20)
+    )
+    for decision, rule in (("shed", "memory"), ("rejected", "arena"), ("restored", "memory")):
+        feed.put_decision(replace(a_decision(decision=decision), rule=rule, count=2))
+    found = _read(feed)
+    usage = {labels["task"]: value for labels, value in found["model_arena_usage_bytes"]}
+    assert set(usage) == {"face_detector", "map", "assistant", ""}
+    assert usage["map"] == 48 * 2**20 and usage["assistant"] == 360 * 2**20
+    assert usage[""] == 4 * 2**20 and sum(usage.values()) == 460 * 2**20
+    assert found["model_arena_capacity_bytes"][0][1] == 512 * 2**20
+    latency = {(each["task"], each["quantile"]): v for each, v in found["inference_latency_ms"]}
+    assert latency["map", "0.5"] == 12.0 and latency["map", "1"] == 15.5
+    assert [(each["task"], v) for each, v in found["exit_level"]] == [("map", 1.0)]
+    assert [(each["rule"], v) for each, v in found["quota_exceeded_count"]] == [
+        ("arena", 2.0),
+        ("memory", 2.0),
+    ]
 
 
 def test_the_grafana_dashboard_asks_only_for_metrics_that_exist() -> None:

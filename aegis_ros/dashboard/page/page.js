@@ -2,13 +2,14 @@
 import { Decisions } from "./decisions.js";
 import { Device } from "./device.js";
 import { Generators } from "./generators.js";
+import { Memory } from "./memory.js";
 import { Tasks } from "./tasks.js";
 import { count, element, forgetPalette, number, percent, setAttribute, setText } from "./text.js";
 import { Timeline } from "./timeline.js";
 import { WhatIf } from "./whatif.js";
 
 const JOB = ["task", "job", "stamped_ms", "received_ms", "released_ms", "started_ms", "finished_ms",
-  "published_ms", "deadline_ms", "met", "execution_ms", "response_ms"];
+  "published_ms", "deadline_ms", "met", "execution_ms", "response_ms", "early_exit"];
 const LAG_MS = 400; // news comes in batches: what is drawn must have arrived
 const STALE_S = 3;
 
@@ -23,6 +24,7 @@ const authorization = () => (state.token ? { Authorization: `Bearer ${state.toke
 const timeline = new Timeline(page.timeline, (sentence) => setText(page.readout, sentence));
 const tasks = new Tasks(page.tasks, (task) => change(task));
 const device = new Device(page);
+const memory = new Memory(page["arena-history"]);
 const generators = new Generators(page["generators-panel"], page.generators);
 const decisions = new Decisions(page.decisions, page.filter, page.announce);
 const whatIf = new WhatIf(page, authorization);
@@ -42,6 +44,7 @@ function listen() {
     setText(page.foot, about.may_change ? "Stopping and resuming tasks needs the token." : "Read-only.");
     timeline.clear();
     tasks.clear();
+    memory.clear();
     decisions.clear();
   });
   news.addEventListener("message", (event) => take(JSON.parse(event.data)));
@@ -78,6 +81,7 @@ function show(status) {
   if (state.paused) return;
   tasks.follow(status, state.mayChange, state.hasJobs);
   device.follow(status);
+  memory.follow(status);
   generators.follow(status);
   whatIf.follow(status);
   const speaking = new Set(status.generators.map((each) => each.name)); // they have a panel of their own
