@@ -88,7 +88,8 @@ def _bend(values: dict[str, Any], rng: Random) -> None:
         del values[rng.choice(sorted(values))]
     else:
         known = sorted(values) if values and rng.random() < 0.7 else _KEYS
-        values[rng.choice(known)] = rng.choice(_VALUES)
+        # A copy, in which no part stands twice: what is put into it later stays there.
+        values[rng.choice(known)] = json.loads(json.dumps(rng.choice(_VALUES)))
 
 
 def _answer(asked: Asked) -> None:
