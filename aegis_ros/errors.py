@@ -26,6 +26,7 @@ __all__ = [
     "DecodeError",
     "EngineError",
     "InputError",
+    "MemoryRefused",
     "ModelError",
     "ProfileError",
     "StateError",
@@ -125,6 +126,10 @@ class BackendError(AegisError):
     """A backend cannot load or run a network."""
 
     rule = Rule.MODEL_VALID
+
+
+class MemoryRefused(BackendError):
+    """Memory for a run could not be taken; another run may find some."""
 
 
 class EngineError(AegisError):

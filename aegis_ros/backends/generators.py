@@ -195,6 +195,14 @@ class Speech(Protocol):
         """
         ...
 
+    def refused(self) -> bool:
+        """Note that memory for a part of the present bucket could not be taken.
+
+        Returns:
+            Whether the job goes on: nothing more of the bucket runs then, which is for nobody now.
+        """
+        ...
+
     def end(self, logits: npt.NDArray[np.float32]) -> int | None:
         """Return the outcome of a bucket: the one to go on with; ``None`` ends the job.
 

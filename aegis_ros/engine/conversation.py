@@ -27,7 +27,8 @@ _UNLIMITED = 2**31
 # Words of the head: limits, by the node; how many cycles ran, by the engine.
 _CHUNK, _BATCH, _RAN, _HEAD = range(4)
 # Words of a cycle, by the engine, between its number and its number.
-_BEFORE, _BUCKET, _ANSWERS, _CONTEXT, _CHOSEN, _TAKEN, _WHEN, _AFTER, _CYCLE = range(9)
+_BEFORE, _BUCKET, _ANSWERS, _CONTEXT, _CHOSEN, _TAKEN, _WHEN, _REFUSED, _TRIED = range(9)
+_AFTER, _CYCLE = 9, 10
 _KEPT = 1024  # cycles
 _ENTRIES = 8 * (_HEAD + _KEPT * _CYCLE)  # where they begin
 # Words of an entry, by the node.
@@ -70,6 +71,8 @@ class Cycle:
         tokens: that were chosen after it.
         taken_ns: from its beginning to its end, what ran in between included.
         ended_ns: when it ended, monotonic.
+        request: the one that memory could not be taken for; 0 where the bucket ran.
+        tried: how often it was tried in a row.
     """
 
     number: int
@@ -79,6 +82,8 @@ class Cycle:
     tokens: int
     taken_ns: int
     ended_ns: int
+    request: int = 0
+    tried: int = 0
 
 
 def conversation_bytes(cache: KvShape, image: tuple[int, ...] = ()) -> int:
@@ -211,9 +216,18 @@ class Conversation:
         )
 
     def note(
-        self, bucket: int, answers: int, context: int, tokens: int, *, taken_ns: int, now_ns: int
+        self,
+        bucket: int,
+        answers: int,
+        context: int,
+        tokens: int,
+        *,
+        taken_ns: int,
+        now_ns: int,
+        refused: int = 0,
+        tried: int = 0,
     ) -> None:
-        """Write a cycle down."""
+        """Write a cycle down, as :class:`Cycle` has it; ``refused`` is its request."""
         number = self._head[_RAN] + 1
         row = self._cycles[number % _KEPT]
         row[_BEFORE] = number
@@ -223,6 +237,8 @@ class Conversation:
         row[_CHOSEN] = tokens
         row[_TAKEN] = taken_ns
         row[_WHEN] = now_ns
+        row[_REFUSED] = refused
+        row[_TRIED] = tried
         row[_AFTER] = number
         self._head[_RAN] = number
 
@@ -248,6 +264,8 @@ class Conversation:
             row[_CHOSEN],
             row[_TAKEN],
             row[_WHEN],
+            row[_REFUSED],
+            row[_TRIED],
         )
         return found if number and number == row[_AFTER] == row[_BEFORE] else None
 

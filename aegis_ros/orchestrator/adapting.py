@@ -13,7 +13,14 @@ from aegis_ros.orchestrator.cycle_record import Cycle
 from aegis_ros.rationale import Rationale, Reason
 from aegis_ros.rationale.adaptation import OutOfMemory
 from aegis_ros.rationale.plain import to_plain
-from aegis_ros.scheduling.adaptation import Controller, Figures, Limits, Menu, controller_of
+from aegis_ros.scheduling.adaptation import (
+    Controller,
+    Figures,
+    Limits,
+    MemoryFailure,
+    Menu,
+    controller_of,
+)
 
 __all__ = ["AdaptedSummary", "Adapting"]
 
@@ -158,21 +165,14 @@ class Adapting:
         self._decided(task, adapted, reasons, figures)
         return limits
 
-    def failed(self, task: str, request: int, need_bytes: int, *, tried: int = 1) -> bool:
-        """Note that memory for a request could not be taken; return whether to try once more.
-
-        Args:
-            task: the generator.
-            request: its number.
-            need_bytes: that it needs; 0 for unknown.
-            tried: how often it was tried by now.
-        """
+    def failed(self, task: str, failure: MemoryFailure) -> bool:
+        """Note that memory for a request could not be taken; return whether to try once more."""
         with self._lock:
             adapted = self._adapted.get(task)
             if adapted is None:
                 return False
             adapted.out_of_memory += 1
-            found = adapted.controller.failed(time.monotonic_ns(), request, need_bytes, tried=tried)
+            found = adapted.controller.failed(time.monotonic_ns(), failure)
             last = adapted.last
         self._decided(task, adapted, found.reasons, last, out_of_memory=True)
         return found.again

@@ -10,7 +10,7 @@ from aegis_ros.engine.speech import LoadGenerator
 from aegis_ros.memory import Holding, arena_plan
 from aegis_ros.orchestrator.conversation import Conversation
 from aegis_ros.orchestrator.window import Window
-from aegis_ros.scheduling.adaptation import Figures
+from aegis_ros.scheduling.adaptation import Figures, MemoryFailure
 
 __all__ = ["CycleReader"]
 
@@ -45,7 +45,7 @@ class CycleReader:
         self._busy = Window()
         self._seen = 0
 
-    def read(self) -> tuple[Figures, ...]:
+    def read(self) -> tuple[Figures | MemoryFailure, ...]:
         """Return the cycles that have ended since it was last asked; of many, the latest."""
         cycles = self._engine.cycles(self._loaded.task_id, self._seen)
         if not cycles:
@@ -56,7 +56,14 @@ class CycleReader:
         used_bytes = arena_plan(self._memory()).nbytes
         now_ns = time.monotonic_ns()
         return tuple(
-            Figures(
+            MemoryFailure(
+                request=each.request,
+                tried=each.tried,
+                prefill=shapes[each.bucket].prefill,
+                size=shapes[each.bucket].tokens,
+            )
+            if each.tried
+            else Figures(
                 now_ns=_within(each.ended_ns, now_ns),
                 prefill=shapes[each.bucket].prefill,
                 size=shapes[each.bucket].tokens,

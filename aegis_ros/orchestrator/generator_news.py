@@ -16,7 +16,7 @@ from aegis_ros.orchestrator.generator_entry import GeneratorEntry
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.planning.generator import GeneratorAnswer
 from aegis_ros.rationale.requests import CyclesNotKept
-from aegis_ros.scheduling.adaptation import Limits
+from aegis_ros.scheduling.adaptation import Limits, MemoryFailure
 
 __all__ = ["GeneratorNews"]
 
@@ -144,7 +144,10 @@ class GeneratorNews:
                 return
             use = entry.cycles.device_use()
             for each in figures:
-                self._adapting.cycle(entry.name, each, use)
+                if isinstance(each, MemoryFailure):
+                    self._adapting.failed(entry.name, each)
+                else:
+                    self._adapting.cycle(entry.name, each, use)
             if self._adapting.limits(entry.name) != entry.limits:
                 self.enforce(entry)
         except Exception:  # the answers of all go on

@@ -12,7 +12,7 @@ from aegis_ros.analysis.task import AnalysisTask
 from aegis_ros.memory import KvCache, KvShape, Reserved
 from aegis_ros.rationale import Reason
 from aegis_ros.scheduling import GeneratorPlan
-from aegis_ros.scheduling.adaptation import Controller, Figures
+from aegis_ros.scheduling.adaptation import Controller, Figures, MemoryFailure
 from aegis_ros.scheduling.generation import Generated, Generation, Shape
 from aegis_ros.simulation.workload import Workload
 from aegis_ros.spec import Criticality
@@ -221,7 +221,9 @@ class AdaptedGenerator:
         tried = self._tried.pop(number, 0) + 1
         need = self._shape.slot_bytes
         if self._refuses(number, tried, self._used_bytes(now_ns) + need):
-            refused = self._controller.failed(now_ns, number, need, tried=tried)
+            refused = self._controller.failed(
+                now_ns, MemoryFailure(request=number, need_bytes=need, tried=tried)
+            )
             self._reasons += refused.reasons
             if refused.again:  # as soon as the limits of then allow it
                 self._tried[number] = tried

@@ -46,6 +46,9 @@ class Script:
         self.parts += 1
         return 0
 
+    def refused(self) -> bool:
+        return False
+
     def end(self, logits: np.ndarray) -> int | None:
         self.logits.append(logits.copy())
         return self.turns[0][0] if self.turns else None

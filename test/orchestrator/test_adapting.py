@@ -13,7 +13,7 @@ from aegis_ros.orchestrator.adapting import Adapting
 from aegis_ros.orchestrator.cycle_record import Cycle
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.rationale.plain import from_plain
-from aegis_ros.scheduling.adaptation import Choice, Figures, Limits, Menu
+from aegis_ros.scheduling.adaptation import Choice, Figures, Limits, MemoryFailure, Menu
 
 MS, S = 1_000_000, 1_000_000_000
 
@@ -96,15 +96,15 @@ def test_a_cycle_is_on_record_with_the_time_of_its_end(monkeypatch: pytest.Monke
     house = House()
     house.adapting.add("assistant", menu(1, 2, 4))
     house.adapting.cycle("assistant", figures(48 * S))
-    house.adapting.failed("assistant", 7, 45)
+    house.adapting.failed("assistant", MemoryFailure(request=7, need_bytes=45))
     assert [row.time_ns for row in house.rows] == [998 * S, 1_000 * S]
 
 
 def test_memory_that_cannot_be_taken_is_tried_again_once() -> None:
     house = House()
     house.adapting.add("assistant", menu(1, 2, 4))
-    assert house.adapting.failed("assistant", 7, 45)
-    assert not house.adapting.failed("assistant", 7, 45, tried=2)
+    assert house.adapting.failed("assistant", MemoryFailure(request=7, need_bytes=45))
+    assert not house.adapting.failed("assistant", MemoryFailure(request=7, tried=2))
     assert [row.out_of_memory for row in house.rows] == [1, 1]
     assert [str(each.decision) for each in house.log.latest()] == ["informed", "rejected"]
     (found,) = house.adapting.summaries()
@@ -123,7 +123,9 @@ def test_what_is_admitted_anew_is_what_may_be_chosen() -> None:
 def test_unknown_generators_are_no_matter_and_unknown_policies_an_error() -> None:
     house = House()
     assert house.adapting.cycle("nobody", figures(S)) is None
-    assert house.adapting.limits("nobody") is None and not house.adapting.failed("nobody", 1, 1)
+    assert house.adapting.limits("nobody") is None and not house.adapting.failed(
+        "nobody", MemoryFailure(request=1)
+    )
     house.adapting.remove("nobody")
     with pytest.raises(ConfigError, match="no such adaptation policy"):
         house.adapting.add("assistant", menu(1), "clever")

@@ -28,7 +28,12 @@ from aegis_ros.orchestrator.pressure import MemoryPressure
 from aegis_ros.orchestrator.request import Answer, Conclusion, Question
 from aegis_ros.orchestrator.types import GeneratorState, GeneratorSummary
 from aegis_ros.rationale import Reason, Rule
-from aegis_ros.rationale.adaptation import FewerAreFaster, LimitChanged
+from aegis_ros.rationale.adaptation import (
+    AllocationFailed,
+    FewerAreFaster,
+    LimitChanged,
+    OutOfMemory,
+)
 from aegis_ros.rationale.engine import (
     EngineBack,
     EngineEnded,
@@ -444,6 +449,23 @@ def test_it_adapts_to_what_it_ran_and_all_of_that_is_on_record(houses: Houses) -
         *[("llm", 0, 2, 2)] * 4,
     ]
     assert [bool(row.decision) for row in rows] == [False] * 7 + [True]
+
+
+def test_a_step_that_had_no_memory_halves_the_batch_and_is_on_record(houses: Houses) -> None:
+    house = houses()
+    house.start()
+    runner = Runner(house)
+    runner.cycles.append(Cycle(1, DECODE_2, 2, 10, 0, MS, time.monotonic_ns(), runner.request, 1))
+    runner.house.engine.say(runner.task_id, runner.request, 65)
+    until(lambda: house.engine.limits[runner.task_id] == (32, 1))
+    (changed,) = reasons(house, LimitChanged)
+    assert isinstance(changed.cause, AllocationFailed) and changed.cause.request == runner.request
+    runner.cycles.append(Cycle(2, DECODE_1, 1, 10, 0, MS, time.monotonic_ns(), runner.request, 2))
+    runner.house.engine.say(runner.task_id, runner.request, 65)
+    until(lambda: fares(house).out_of_memory == 2)
+    (refused,) = reasons(house, OutOfMemory)
+    assert (refused.tried, refused.batch) == (2, 1)
+    assert (fares(house).cycles, fares(house).changes) == (0, 1), "nothing ran"
 
 
 def test_an_arena_that_is_nearly_full_shortens_no_batch_as_that_would_free_nothing(

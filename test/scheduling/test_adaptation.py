@@ -31,6 +31,7 @@ from aegis_ros.scheduling.adaptation import (
     DefaultRules,
     Figures,
     Limits,
+    MemoryFailure,
     Menu,
     Thresholds,
     Wish,
@@ -184,12 +185,14 @@ def test_an_arena_that_stays_tight_takes_the_precision_last() -> None:
 def test_memory_that_cannot_be_taken_halves_the_batch_at_once_and_is_tried_again_once() -> None:
     course = Course(Controller("assistant", menu()))
     course.run(1)
-    first = course.controller.failed(course.now_ns, 7, 45)
+    first = course.controller.failed(course.now_ns, MemoryFailure(request=7, need_bytes=45))
     assert first.again and changes(first.reasons)[0][:3] == ("batch", 4, 2)
-    second = course.controller.failed(course.now_ns, 7, 45, tried=2)
+    second = course.controller.failed(
+        course.now_ns, MemoryFailure(request=7, need_bytes=45, tried=2)
+    )
     assert not second.again and second.reasons == (OutOfMemory("assistant", 7, 45, 2, 2),)
-    course.controller.failed(course.now_ns, 8)
-    last = course.controller.failed(course.now_ns, 9)
+    course.controller.failed(course.now_ns, MemoryFailure(request=8))
+    last = course.controller.failed(course.now_ns, MemoryFailure(request=9))
     assert last == type(last)(False, (OutOfMemory("assistant", 9, 0, 1, 1),))
     assert changes(course.run(20, arena_bytes=0)) == [
         ("batch", 1, 2, NobodyWaits),
@@ -197,9 +200,19 @@ def test_memory_that_cannot_be_taken_halves_the_batch_at_once_and_is_tried_again
     ], "it comes back where no arena says anything, too"
 
 
+def test_a_chunk_that_has_no_memory_is_halved_itself_and_below_what_was_tried() -> None:
+    controller = Controller("assistant", menu())
+    chunks = sorted(menu().chunks(controller.limits.precision))
+    failure = MemoryFailure(request=7, prefill=True, size=chunks[-1])
+    assert changes(controller.failed(0, failure).reasons)[0][:3] == ("chunk", *chunks[:-3:-1])
+    for size, batch in ((2, 1), (1, 1)):  # smaller than the limit, and the smallest
+        controller.failed(0, MemoryFailure(request=7, size=size))
+        assert controller.limits.batch == batch
+
+
 def test_the_smallest_batch_is_not_halved() -> None:
     controller = Controller("assistant", menu(slots=1))
-    assert not controller.failed(0, 1).again and controller.limits.batch == 1
+    assert not controller.failed(0, MemoryFailure(request=1)).again and controller.limits.batch == 1
 
 
 # -- policies of others ---------------------------------------------------------------------------
@@ -389,7 +402,7 @@ def test_all_comes_back_after_pressure(
     for at, cycle in enumerate(cycles):
         controller.after(cycle)
         if at in failures:
-            controller.failed(cycle.now_ns, at)
+            controller.failed(cycle.now_ns, MemoryFailure(request=at))
     now_ns = 41 * S
     for _ in range(300):
         now_ns += S

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aegis_ros.backends.generators import CompiledGenerator, Speech, Turn, steps_of
-from aegis_ros.errors import BackendError
+from aegis_ros.errors import BackendError, MemoryRefused
 from aegis_ros.memory import KvShape
 from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.scheduling.generation import Shape
@@ -70,7 +70,12 @@ class OrtGenerator:
             return None
         runs = self._turn is not None and self._turn.slot >= 0
         if runs:
-            decoder.run(part)
+            try:
+                decoder.run(part)
+            except MemoryRefused:
+                if not speech.refused():
+                    raise
+                runs = False
         if not last:
             return speech.between()
         return speech.end(decoder.end() if runs else _NO_LOGITS)

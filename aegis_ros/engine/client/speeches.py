@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,7 @@ __all__ = ["Speeches"]
 
 # The deadline of a job: one that goes on and on is never late, and its promise is kept elsewhere.
 _A_DAY_NS = 86_400_000_000_000
+_KNOWN = 1_024  # requests whose numbers are remembered, as many as there are cycles
 _UNKNOWN = "the engine has ended without it"
 
 
@@ -45,8 +47,15 @@ class _Generator:
         self.spec = spec
         self.conversation = conversation
         self.answers: dict[int, _Answer] = {}  # by number of the request
+        self.known: dict[int, int] = {}  # requests by the number that the engine has for them
         self.job = 0  # its number; 0 where none is in flight
         self.shed = False  # its lane takes no job of it
+
+    def add(self, answer: _Answer) -> None:
+        self.answers[answer.request] = answer
+        self.known[answer.number] = answer.request
+        if len(self.known) > _KNOWN:
+            del self.known[next(iter(self.known))]
 
     def find(self, number: int) -> _Answer | None:
         return next((each for each in self.answers.values() if each.number == number), None)
@@ -131,7 +140,7 @@ class Speeches:
                     asked.image,
                 ),
             )
-            generator.answers[asked.request] = answer
+            generator.add(answer)
             self._begin(generator, process)
 
     def cancel(self, task_id: int, request: int) -> None:
@@ -170,7 +179,15 @@ class Speeches:
         """As :meth:`~aegis_ros.engine.Engine.cycles`."""
         with self._guard:
             generator = self._generators.get(task_id)
-        return () if generator is None else generator.conversation.cycles(after)
+            if generator is None:
+                return ()
+            found = generator.conversation.cycles(after)
+            known = generator.known
+            # As the node numbers them: 0 for one that nobody knows any more.
+            return tuple(
+                replace(each, request=known.get(each.request, 0)) if each.tried else each
+                for each in found
+            )
 
     # -- what the engine reports --------------------------------------------------------------
 

@@ -23,6 +23,9 @@ from aegis_ros.scheduling.generation import Generation, Shape
 
 __all__ = ["Rehearsal", "Report", "Speaker"]
 
+_ANY = (2**31, 2**31)  # tokens of a chunk, answers of a decode
+_NO_MEMORY = "memory for a step of this answer could not be taken, nor for a smaller one"
+
 
 class Report(Protocol):
     """Announces what was said."""
@@ -36,7 +39,8 @@ class Report(Protocol):
 
 class _Answer:
     __slots__ = (
-        "last", "length", "most", "number", "prompt", "rows", "said", "sampler", "shown", "slot",
+        "last", "length", "most", "number", "prompt", "refused", "rows", "said", "sampler", "shown",
+        "slot",
     )  # fmt: skip
 
     def __init__(self, slot: int, request: Request, image: ImageFacts | None) -> None:
@@ -53,6 +57,7 @@ class _Answer:
         self.length = 0  # tokens in the cache
         self.said = 0
         self.last = 0  # the token said last
+        self.refused = 0  # how often in a row there was no memory for its step
 
 
 class Speaker:
@@ -91,6 +96,8 @@ class Speaker:
             for prefill in (True, False)
         }
         self._limits = conversation.limits()
+        # The largest chunk and batch that there is memory for, until the node sets new limits.
+        self._borne = _ANY
         slots = conversation.cache.slots
         self._slots = range(slots)
         self._answers: list[_Answer | None] = [None] * slots
@@ -179,6 +186,42 @@ class Speaker:
         most = chunk if shape.prefill else batch
         return shape.tokens > max(most, self._least[shape.prefill])
 
+    def refused(self) -> bool:
+        """Leave the bucket to nobody; have its requests tried once more in one half as large.
+
+        Those that were tried before, and those that have no smaller one, end here.
+        """
+        shape = self._shapes[self._bucket]
+        if shape.image:
+            return False
+        half = shape.tokens // 2
+        answers = [self._by_number[number] for number in self._generation.turn]
+        ends = [each for each in answers if each.refused or half < self._least[shape.prefill]]
+        tried = [each for each in answers if each not in ends]
+        if tried:
+            chunk, batch = self._borne
+            self._borne = (min(chunk, half), batch) if shape.prefill else (chunk, min(batch, half))
+            self._bound()
+        self._generation.leave()
+        self._turns[self._bucket].slot = -1
+        now_ns = time.monotonic_ns()
+        for answer in answers:
+            answer.refused += 1
+        for answer in (*ends, *tried[:1]):  # what is halved is halved once
+            self._conversation.note(
+                self._bucket,
+                len(answers),
+                answer.length,
+                0,
+                taken_ns=now_ns - self._began_ns,
+                now_ns=now_ns,
+                refused=answer.number,
+                tried=answer.refused,
+            )
+        for answer in ends:
+            self._finish(answer, Ending.FAILED, _NO_MEMORY)
+        return True
+
     def end(self, logits: npt.NDArray[np.float32]) -> int | None:
         """Choose tokens, look for what is new, and return the bucket to go on with."""
         generation = self._generation
@@ -192,6 +235,7 @@ class Speaker:
         for number in generation.turn:
             answer = self._by_number[number]
             answer.length += count
+            answer.refused = 0
             longest = max(longest, answer.length)
             answers += 1
         news = []
@@ -262,7 +306,13 @@ class Speaker:
         limits = conversation.limits()
         if limits != self._limits:
             self._limits = limits
-            self._generation.limit(chunk=limits[0], batch=limits[1])
+            self._borne = _ANY
+            self._bound()
+
+    def _bound(self) -> None:
+        """Have buckets chosen within the limits, and within what there is memory for."""
+        (chunk, batch), (most_chunk, most_batch) = self._limits, self._borne
+        self._generation.limit(chunk=min(chunk, most_chunk), batch=min(batch, most_batch))
 
     def _take(self, slot: int, number: int, *, begins: bool) -> bool:
         """Take in the request in a slot, and return whether it is one; refuse what can be none."""
@@ -341,6 +391,10 @@ class Rehearsal:
     def between(self) -> int | None:
         """Go on."""
         return 0
+
+    def refused(self) -> bool:
+        """Fail: what has no memory when it is measured is not admitted."""
+        return False
 
     def end(self, logits: npt.NDArray[np.float32]) -> int | None:
         """Draw a token for each sequence, and take in a request."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.errors import BackendError, load_error
+from aegis_ros.errors import BackendError, MemoryRefused, load_error
 from aegis_ros.network.generator.buckets import BATCHES
 from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.network.generator.sessions import opened_sessions
@@ -16,6 +16,7 @@ from aegis_ros.network.generator.vision.encoder import Encoder
 from aegis_ros.network.generator.vision.facts import NO_ROW
 from aegis_ros.network.generator.vision.names import ROW_OF_TOKEN, ROWS
 from aegis_ros.network.runtime_text import runtime_failure
+from aegis_ros.rationale.loading import MemoryUsedUp
 
 __all__ = ["Decoder"]
 
@@ -178,6 +179,7 @@ class Decoder:
         """Run a part of the step that has begun; the parts one after the other.
 
         Raises:
+            MemoryRefused: there is no memory for it; the step may be begun anew.
             BackendError: the runtime fails.
         """
         now = self._now
@@ -190,7 +192,9 @@ class Decoder:
             else:
                 self._run_first(part, now)
         except Exception as error:  # its exceptions have no common type
-            raise load_error(runtime_failure(error), BackendError) from error
+            failure = runtime_failure(error)
+            kind = MemoryRefused if isinstance(failure, MemoryUsedUp) else BackendError
+            raise load_error(failure, kind) from error
         self._ran = part + 1
 
     def end(self) -> _Logits:

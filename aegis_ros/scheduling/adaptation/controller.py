@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.adaptation import (
@@ -14,7 +14,7 @@ from aegis_ros.rationale.adaptation import (
     PolicyAsked,
     PolicyLeftAside,
 )
-from aegis_ros.scheduling.adaptation.figures import Figures
+from aegis_ros.scheduling.adaptation.figures import Figures, MemoryFailure
 from aegis_ros.scheduling.adaptation.menu import Limits, Menu
 from aegis_ros.scheduling.adaptation.policy import AdaptationPolicy, Wish
 from aegis_ros.scheduling.adaptation.rules import DefaultRules
@@ -43,7 +43,7 @@ class Controller:
     """Asks a policy after each cycle. One caller at a time, and no clock.
 
     Limits are among what was admitted, and change at most once in each ``dwell_ns``. Only memory
-    that could not be taken halves the batch at once; the next change then is as far away.
+    that could not be taken halves one at once; the next change then is as far away.
 
     Args:
         task: name of the generator, for reasons.
@@ -98,22 +98,25 @@ class Controller:
         self._left_aside = []
         return tuple(found)
 
-    def failed(self, now_ns: int, request: int, need_bytes: int = 0, *, tried: int = 1) -> Refused:
-        """Halve the batch where memory for a request could not be taken, and have it tried again.
+    def failed(self, now_ns: int, failure: MemoryFailure) -> Refused:
+        """Halve what memory could not be taken for, and have the request tried again.
+
+        That is the batch, or the chunk where it was one that had no memory.
 
         Args:
             now_ns: monotonic.
-            request: its number.
-            need_bytes: that it needs; 0 for unknown.
-            tried: how often it was tried by now.
+            failure: what had none.
         """
-        batches = self._menu.batches(self.limits.precision)
-        half = [each for each in batches if each <= self.limits.batch // 2]
-        if tried > 1 or not half:
-            refusal = OutOfMemory(self._task, request, need_bytes, tried, self.limits.batch)
+        before, request, need_bytes = self.limits, failure.request, failure.need_bytes
+        prefill, menu = failure.prefill, self._menu
+        sizes = (menu.chunks if prefill else menu.batches)(before.precision)
+        most = before.chunk if prefill else before.batch
+        half = [each for each in sizes if each <= min(most, failure.size or most) // 2]
+        if failure.tried > 1 or not half:
+            refusal = OutOfMemory(self._task, request, need_bytes, failure.tried, before.batch)
             return Refused(False, (refusal,))
-        before = self.limits
-        limits = Limits(before.chunk, half[-1], before.length, before.precision)
+        halved = half[-1]
+        limits = replace(before, chunk=halved) if prefill else replace(before, batch=halved)
         now_ns = max(now_ns, self._latest_ns or now_ns)
         return Refused(
             True, tuple(self._take(limits, AllocationFailed(request, need_bytes), now_ns))

@@ -4,7 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Figures"]
+__all__ = ["Figures", "MemoryFailure"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryFailure:
+    """A request that memory could not be taken for.
+
+    Attributes:
+        request: its number; 0 for one that has ended.
+        need_bytes: that it needs; 0 for unknown.
+        tried: how often it was tried by now.
+        prefill: whether it was for a chunk of a prompt.
+        size: of the bucket that had no memory, as :attr:`Figures.size`; 0 for a slot.
+    """
+
+    request: int
+    need_bytes: int = 0
+    tried: int = 1
+    prefill: bool = False
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

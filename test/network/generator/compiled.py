@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 
 from aegis_ros.backends.generators import CompiledGenerator, steps_of
 from aegis_ros.memory import KvShape
@@ -68,6 +71,54 @@ def compiled(
         facts,
         sum(place.stat().st_size for place in paths),
     )
+
+
+def hungry(model: CompiledGenerator, token: int, above: int) -> CompiledGenerator:
+    """Have a step ask for 2**60 bytes that is for a token, and for more tokens than ``above``."""
+    first = Path(model.paths[0])
+    graph = onnx.load(str(first))
+    for node in graph.graph.node:
+        for at, name in enumerate(node.input):
+            if name == "input_ids":
+                node.input[at] = "fed_ids"
+    numbers = {"token": token, "above": above, "many": 1 << 58, "none": 0, "one": [1]}
+    graph.graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, np.int64), f"hungry/{name}")
+        for name, value in numbers.items()
+    )
+    integer = onnx.TensorProto.INT64
+    added = [
+        helper.make_node(kind, [*map(_hungry, inputs)], [_hungry(output)], **fields)
+        for kind, inputs, output, fields in (
+            ("Equal", ["input_ids", "token"], "equal", {}),
+            ("Cast", ["equal"], "equal_number", {"to": integer}),
+            ("ReduceMax", ["equal_number"], "there", {"keepdims": 0}),
+            ("Size", ["input_ids"], "size", {}),
+            ("Greater", ["size", "above"], "more", {}),
+            ("Cast", ["more"], "more_number", {"to": integer}),
+            ("Mul", ["there", "more_number"], "asks", {}),
+            ("Mul", ["asks", "many"], "count", {}),
+            ("Reshape", ["count", "one"], "extents", {}),
+            ("ConstantOfShape", ["extents"], "taken", {}),
+            ("Size", ["taken"], "taken_size", {}),
+            ("Mul", ["taken_size", "none"], "zero", {}),
+            ("Add", ["input_ids", "zero"], "fed_ids", {}),
+        )
+    ]
+    nodes = [*added, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+    place = first.with_name(f"hungry-{first.name}")
+    onnx.save_model(graph, str(place))
+    return replace(
+        model,
+        paths=(str(place), *model.paths[1:]),
+        digests=(sha256(place.read_bytes()).hexdigest(), *model.digests[1:]),
+    )
+
+
+def _hungry(name: str) -> str:
+    return name if name in ("input_ids", "fed_ids") else f"hungry/{name}"
 
 
 def plan_of(
