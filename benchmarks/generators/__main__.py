@@ -3,8 +3,9 @@
     python -m benchmarks.generators [--quick] [--parts critical …] [--model MODEL] [--json FILE]
 
 `critical`: two real networks whose budgets take 60 and 80 % of a lane, alone, beside a model that
-is always asked, and beside the same model in a process of its own on the same core; and the model
-alone on the lane. All in turns. Late frames count those that never came. A lane with real-time
+is always asked, and beside the same model in a process of its own on the same core (in ONNX
+Runtime, and in llama.cpp where `--llama` names a Python that has `llama_cpp`); and each model alone
+on the lane. All in turns. Late frames count those that never came. A lane with real-time
 priority that is always busy meets the kernel's throttling, unless that is off (`aegis doctor`).
 `batch`: tokens a second against the largest batch, and memory against the length of the slots.
 `memory`: 1,000 random requests, many of them longer than a slot, while the engine may not grow.
@@ -23,7 +24,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,9 @@ import numpy as np
 
 from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.memory import KvShape
+from aegis_ros.network.locate import resolve_resource
 from benchmarks.generators.adaptive import Result, compared
+from benchmarks.generators.apart import Apart, llama_apart
 from benchmarks.generators.beside import (
     Latency,
     Limited,
@@ -72,6 +76,10 @@ def main() -> None:
     arguments.add_argument("--random", type=int, default=1_000, help="requests of memory (1000)")
     arguments.add_argument("--seeds", type=int, default=5, help="traces (5)")
     arguments.add_argument("--priority", type=int, default=40, help="SCHED_FIFO of the engine (40)")
+    arguments.add_argument(
+        "--llama", type=Path, help="a Python that has llama_cpp, to compare with"
+    )
+    arguments.add_argument("--trace", type=Path, help="also record it there, for aegis explain")
     quick = {
         "runs": 5,
         "seconds": 2.0,
@@ -120,7 +128,7 @@ def _in_engine(
 ) -> list[Figure]:
     """Run what needs an engine."""
     figures: list[Figure] = []
-    with tempfile.TemporaryDirectory() as folder, opened(options.priority) as stage:
+    with tempfile.TemporaryDirectory() as folder, opened(options.priority, options.trace) as stage:
         shown.add_task("preparing the model")
         prepared = prepared_model(
             model,
@@ -171,17 +179,19 @@ def _in_engine(
             _print_latencies(found)
             figures += _latency_figures(found)
         if "critical" in options.parts:
-            results = loads(
-                stage,
-                compiled,
-                buckets,
-                cache=cache,
-                shares=_SHARES,
-                rounds=options.rounds,
-                seconds=options.seconds,
-                runs=options.runs,
-                shown=shown,
-            )
+            with _llama(model, cache, options, stage) as llama:
+                results = loads(
+                    stage,
+                    compiled,
+                    buckets,
+                    cache=cache,
+                    shares=_SHARES,
+                    rounds=options.rounds,
+                    seconds=options.seconds,
+                    runs=options.runs,
+                    llama=llama,
+                    shown=shown,
+                )
             _print_loads(results)
             _print_shares(results)
             figures += _load_figures(results)
@@ -204,6 +214,25 @@ def _in_engine(
         more["events"] = list(stage.events)
         more["determinism"] = stage.info.determinism
     return figures
+
+
+@contextmanager
+def _llama(
+    model: str, cache: KvShape, options: argparse.Namespace, stage: Stage
+) -> Iterator[Apart | None]:
+    """Yield llama.cpp with the model; ``None``, and a line that says why, where it is not there."""
+    missing = "" if options.llama else "no Python with llama_cpp is named (--llama)"
+    if model == MADE_UP or not model.endswith(".gguf"):
+        missing = "the model is no GGUF file of one's own"
+    if missing:
+        console().print(f"not compared with llama.cpp: {missing}")
+        yield None
+        return
+    file = resolve_resource(model, [] if "://" in model else [str(Path(model).resolve().parent)])
+    with llama_apart(
+        options.llama, file, context=cache.max_len, slots=cache.slots, core=stage.core
+    ) as found:
+        yield found
 
 
 def _memory_by_length(
@@ -272,6 +301,9 @@ def _print_loads(results: Sequence[Load]) -> None:
     console().print(output)
     for each in results:
         console().print(f"tasks at {each.share:.0%}: {each.verdict}")
+        for arm, heard in each.heard.items():
+            if heard.late_jobs:
+                console().print(f"late, {arm}: {', '.join(heard.late_jobs)}")
 
 
 def _print_shares(results: Sequence[Load]) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import selectors
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -16,13 +20,26 @@ from aegis_ros.network.generator.buckets import chunks
 from aegis_ros.network.generator.decoder import Decoder
 from benchmarks.generators.asked import lengths
 
-__all__ = ["Apart", "apart"]
+__all__ = ["Apart", "apart", "llama_apart"]
 
 _TIMEOUT_S = 600.0
+_ROOT = Path(__file__).resolve().parents[2]
 
 
-class Apart:
-    """Asks the process.
+class Apart(Protocol):
+    """A process that runs a model."""
+
+    def begin(self, seconds: float) -> None:
+        """Have it say something for a while."""
+        ...
+
+    def tokens(self) -> int:
+        """Wait for the end of the while; return how many tokens it generated."""
+        ...
+
+
+class _Ours:
+    """Asks the process of ONNX Runtime.
 
     Args:
         pipe: to it.
@@ -56,12 +73,66 @@ def apart(model: CompiledGenerator, *, slots: int, core: int) -> Iterator[Apart]
     process.start()
     theirs.close()
     try:
-        yield Apart(ours)
+        yield _Ours(ours)
     finally:
         ours.close()
         process.join(timeout=10.0)
         process.kill()
         process.join()
+
+
+class _Llama:
+    """Asks the process of llama.cpp."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._ready = selectors.DefaultSelector()
+        assert process.stdout is not None
+        self._ready.register(process.stdout, selectors.EVENT_READ)
+        self.tokens()
+
+    def begin(self, seconds: float) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{seconds}\n")
+        self._process.stdin.flush()
+
+    def tokens(self) -> int:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline() if self._ready.select(_TIMEOUT_S) else ""
+        if not line:
+            raise SystemExit("the process of llama.cpp says nothing")
+        return int(line)
+
+
+@contextmanager
+def llama_apart(
+    python: Path, model: Path, *, context: int, slots: int, core: int
+) -> Iterator[Apart]:
+    """Yield a process that runs a GGUF file in llama.cpp on a core, and end it.
+
+    Args:
+        python: an interpreter with `llama_cpp` and `numpy`.
+        model: the file.
+        context: longest sequence, tokens.
+        slots: sequences at once.
+        core: that it runs on, with ordinary priority.
+    """
+    process = subprocess.Popen(
+        [
+            *(str(python), "-m", "benchmarks.generators.llama_child", str(model)),
+            *map(str, (context, slots, core)),
+        ],
+        cwd=_ROOT,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield _Llama(process)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _serve(pipe: Connection, model: CompiledGenerator, slots: int, core: int) -> None:

@@ -18,8 +18,8 @@ from aegis_ros.network.generator.ending import Ending
 from aegis_ros.planning.generator import Bucket
 from aegis_ros.rationale.wording import sentence
 from aegis_ros.spec import Criticality
-from benchmarks.generators.apart import apart
-from benchmarks.generators.stage import Critical, Heard, Stage
+from benchmarks.generators.apart import Apart, apart
+from benchmarks.generators.stage import MODEL, Critical, Heard, Stage
 from benchmarks.networks import compiled_networks
 from benchmarks.progress import Shown, steps
 
@@ -31,6 +31,8 @@ _ARMS = (
     "model alone",
     "in a process of its own",
     "that process alone",
+    "llama.cpp in a process of its own",
+    "llama.cpp alone",
 )
 _LEAST_RUNS = 50  # of a task's network: an overrun would have its next frame skipped
 
@@ -81,7 +83,7 @@ class Load:
         """Tokens a second beside the tasks against the idle share of those alone, by arm."""
         return {
             arm: self.rate(arm) / (self.idle * self.rate(solo))
-            for arm, solo in ((_ARMS[1], _ARMS[2]), (_ARMS[3], _ARMS[4]))
+            for arm, solo in zip(_ARMS[1::2], _ARMS[2::2], strict=True)
             if self.rate(solo) and self.idle > 0.0
         }
 
@@ -102,7 +104,13 @@ def critical_set(stage: Stage, share: float, runs: int) -> list[Critical]:
             Critical(
                 network,
                 AnalysisTask(
-                    f"task_{number}", parts, period_ns, period_ns, 0, Criticality.HIGH, "main"
+                    f"task_{number}_at_{100 * share:.0f}",
+                    parts,
+                    period_ns,
+                    period_ns,
+                    0,
+                    Criticality.HIGH,
+                    "main",
                 ),
             )
             for number, (network, parts) in enumerate(zip(networks, budgets, strict=True))
@@ -121,6 +129,7 @@ def loads(
     rounds: int,
     seconds: float,
     runs: int,
+    llama: Apart | None,
     shown: Shown,
 ) -> list[Load]:
     """Run all arms in turns, at each utilization of the tasks.
@@ -134,23 +143,28 @@ def loads(
         rounds: how often each arm has its turn.
         seconds: of a turn.
         runs: measured of each network.
+        llama: the process of llama.cpp; ``None`` for none.
         shown: where progress is shown.
     """
     found = []
     chance = np.random.default_rng(0)
     with apart(model, slots=cache.slots, core=stage.core) as alone:
+        processes = {_ARMS[3]: alone, _ARMS[4]: alone}
+        if llama is not None:
+            processes |= {_ARMS[5]: llama, _ARMS[6]: llama}
         for share in shares:
             critical_set(stage, share, runs)
             answer = stage.load_model(model, buckets, cache)
             one = Load(share, sentence(answer.reason), answer.admitted)
-            arms = [arm for arm in _ARMS if answer.admitted or arm not in _ARMS[1:3]]
+            ours = _ARMS[:3] if answer.admitted else _ARMS[:1]
+            arms = [*ours, *processes]
             one.heard = {arm: Heard() for arm in arms}
             turns = [arm for _ in range(rounds) for arm in chance.permutation(arms).tolist()]
             for arm in steps(shown, turns, f"tasks at {share:.0%}"):
-                if arm in _ARMS[3:]:
-                    alone.begin(seconds)
-                    heard = stage.run(seconds, frames=arm == _ARMS[3])
-                    heard.tokens = alone.tokens()
+                if arm in processes:
+                    processes[arm].begin(seconds)
+                    heard = stage.run(seconds, frames=arm in (_ARMS[3], _ARMS[5]))
+                    heard.tokens = processes[arm].tokens()
                 else:
                     heard = stage.run(
                         seconds,
@@ -170,6 +184,7 @@ def _add(total: Heard, heard: Heard) -> None:
     total.execution_ns += heard.execution_ns
     total.busy_ns += heard.busy_ns
     total.room = min(total.room, heard.room)
+    total.late_jobs += heard.late_jobs
 
 
 def batches(
@@ -230,7 +245,7 @@ def latencies(
         if ending is not Ending.CANCELLED:
             continue  # it had all its tokens before
         found.cancel_ms.append((ended_ns - cancelled_ns) / 1e6)
-        while any(lane.task_id >= len(stage.critical) for lane in stage.client.status().lanes):
+        while any(lane.task_id == MODEL for lane in stage.client.status().lanes):
             time.sleep(0.0002)
         found.free_ms.append((time.monotonic_ns() - cancelled_ns) / 1e6)
     return found

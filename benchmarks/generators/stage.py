@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from aegis_ros.engine import (
     ChannelSpec,
     EngineClient,
     JobResult,
+    JobSkip,
     LoadGenerator,
     LoadSpec,
     SlotFrame,
@@ -34,13 +36,14 @@ from aegis_ros.simulation import plan_of
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 from aegis_ros.wcet import budget
 from benchmarks.generators.asked import lengths
+from benchmarks.generators.traced import RunTrace
 from benchmarks.networks import FRAME
 
-__all__ = ["Critical", "Heard", "Stage", "opened"]
+__all__ = ["MODEL", "Critical", "Heard", "Stage", "opened"]
 
 LANE = "main"
 SWITCH_NS = 100_000
-_MODEL = 100  # task id of the language model
+MODEL = 100_000  # task id of the language model, above those of all tasks
 _SLOTS = 8
 _ENDED_S = 120.0  # after which an answer that should have ended has not
 
@@ -70,6 +73,8 @@ class Heard:
         execution_ns: of all frames together.
         busy_ns: that the lane worked, for tasks and model.
         room: least room of a frame to its deadline, as a part of it.
+        late_jobs: names of those that were late, as `aegis explain --job` takes them, and the rule
+            of each that was skipped.
     """
 
     seconds: float = 0.0
@@ -79,6 +84,7 @@ class Heard:
     execution_ns: int = 0
     busy_ns: int = 0
     room: float = 1.0
+    late_jobs: list[str] = field(default_factory=list)
 
 
 class Stage:
@@ -86,14 +92,16 @@ class Stage:
 
     Args:
         priority: SCHED_FIFO of the engine.
+        trace: file that what happens is recorded in; ``None`` for none.
 
     Attributes:
         core: of its lane.
         critical: the tasks that are loaded.
     """
 
-    def __init__(self, priority: int) -> None:
+    def __init__(self, priority: int, trace: Path | None = None) -> None:
         """Start the engine."""
+        self.trace = RunTrace(trace)
         self.core = max(os.sched_getaffinity(0))
         self.client = EngineClient(
             DeviceSpec(
@@ -102,18 +110,22 @@ class Stage:
                 realtime_priority=priority,
             ),
             on_result=self._result,
-            on_skip=lambda skip: None,
+            on_skip=self._skipped,
             on_event=lambda event: self.events.append(event.sentence),
             on_tokens=self._spoken,
+            trace=self.trace.memory,
         )
         self.events: list[str] = []
         self.info = self.client.start()
+        self.trace.begin(self.info, LANE)
         self.channel = self.client.open_channel(
             ChannelSpec("camera", FrameFormat.RGB8, FRAME, _SLOTS)
         )
         self.critical: Sequence[Critical] = ()
         self._guard = threading.Condition()
         self._done: dict[tuple[int, int], JobResult] = {}
+        self._skips: dict[tuple[int, int], JobSkip] = {}
+        self._first_id = 0  # of the tasks that are loaded: in a trace, each set has its own
         self._jobs = itertools.count(1).__next__
         self._numbers = itertools.count(1).__next__
         self._tokens = 0
@@ -148,9 +160,11 @@ class Stage:
     def load_critical(self, critical: Sequence[Critical]) -> None:
         """Load tasks in place of those that are there."""
         for number in range(len(self.critical)):
-            self.client.unload(number)
+            self.client.unload(self._first_id + number)
+        self._first_id += len(self.critical)
         self.critical = critical
-        for number, each in enumerate(critical):
+        for number, each in enumerate(critical, self._first_id):
+            self.trace.task(number, each.task)
             self.client.load(
                 LoadSpec(
                     number,
@@ -168,7 +182,7 @@ class Stage:
     ) -> GeneratorAnswer:
         """Judge a language model beside the tasks; load it with what is admitted, if anything."""
         if self.model is not None:
-            self.client.unload(_MODEL)
+            self.client.unload(MODEL)
             self.model = None
         asked = Generator("generator", LANE, tuple(buckets), cache)
         answer = judge_generator(asked, [each.task for each in self.critical], SWITCH_NS)
@@ -176,7 +190,7 @@ class Stage:
         if answer.admitted:
             self.client.load_generator(
                 LoadGenerator(
-                    _MODEL,
+                    MODEL,
                     "generator",
                     model,
                     0,
@@ -186,6 +200,7 @@ class Stage:
                 )
             )
             self.model = model
+            self.trace.model(MODEL, asked.name, LANE, answer.buckets)
         return answer
 
     # -- what runs ----------------------------------------------------------------------------
@@ -205,6 +220,7 @@ class Stage:
             self._speak(chance)
         begin, tokens, busy_ns = time.monotonic(), self._tokens, self._busy_ns()
         self._done.clear()
+        self._skips.clear()
         submitted: dict[tuple[int, int], int] = {}
         if frames:
             self._feed(begin + seconds, submitted)
@@ -222,7 +238,7 @@ class Stage:
         end = time.monotonic() + _ENDED_S
         while self._in_slot:  # who heard of an end may be about to ask once more
             for request in tuple(self._in_slot.values()):
-                self.client.cancel(_MODEL, request)
+                self.client.cancel(MODEL, request)
             with self._guard:
                 self._guard.wait_for(lambda: not self._in_slot, timeout=0.1)
             if time.monotonic() > end:
@@ -233,16 +249,16 @@ class Stage:
         request = self._numbers()
         with self._guard:
             self._in_slot[slot] = request
-        self.client.ask(_MODEL, Asked(request, slot, tokens, answer, Sampling()))
+        self.client.ask(MODEL, Asked(request, slot, tokens, answer, Sampling()))
         return request
 
     def cancel(self, request: int) -> None:
         """Cancel a request."""
-        self.client.cancel(_MODEL, request)
+        self.client.cancel(MODEL, request)
 
     def limit(self, *, chunk: int = 0, batch: int = 0) -> None:
         """Limit the language model."""
-        self.client.limit(_MODEL, chunk=chunk, batch=batch)
+        self.client.limit(MODEL, chunk=chunk, batch=batch)
 
     def first_ns(self, request: int) -> int:
         """Wait for the first token of an answer; return when it was chosen."""
@@ -309,36 +325,44 @@ class Stage:
             time.sleep(max(0.0, now - time.monotonic()))
             number = due.index(now)
             task = self.critical[number].task
-            due[number] = now + task.period_ns / 1e9
             slot = self.channel.acquire()
             seq = self._jobs()
             stamped = time.monotonic_ns()
-            submitted[number, seq] = stamped + task.deadline_ns
+            # Where this thread was late, too: two frames are never closer than the contract says.
+            due[number] = max(now, stamped / 1e9) + task.period_ns / 1e9
+            task_id = self._first_id + number
+            submitted[task_id, seq] = stamped + task.deadline_ns
             if slot is not None:
-                job = (number, seq, stamped, stamped + task.deadline_ns)
+                job = (task_id, seq, stamped, stamped + task.deadline_ns)
                 self.client.submit((SlotFrame(self.channel, slot, FRAME),), stamped, [job])
 
     def _judge(self, heard: Heard, submitted: dict[tuple[int, int], int]) -> None:
         last = max(submitted.values(), default=0)
         time.sleep(max(0.0, (last - time.monotonic_ns()) / 1e9))  # results in time are there then
         heard.frames = len(submitted)
-        for (number, seq), deadline_ns in submitted.items():
-            result = self._done.get((number, seq))
-            whole = self.critical[number].task.deadline_ns
-            if result is None:
-                heard.late += 1
-                heard.room = min(heard.room, 0.0)
-                continue
-            heard.execution_ns += result.execution_ns
-            room = (deadline_ns - result.finished_ns) / whole
+        for job, deadline_ns in submitted.items():
+            result = self._done.get(job)
+            task = self.critical[job[0] - self._first_id].task
+            room = 0.0
+            if result is not None:
+                heard.execution_ns += result.execution_ns
+                room = (deadline_ns - result.finished_ns) / task.deadline_ns
             heard.room = min(heard.room, room)
-            heard.late += room < 0.0
+            if result is None or room < 0.0:
+                heard.late += 1
+                skip = self._skips.get(job)
+                heard.late_jobs.append(
+                    f"{task.name}#{job[1]}" + ("" if skip is None else f" ({skip.rule})")
+                )
 
     # -- what is heard ------------------------------------------------------------------------
 
     def _result(self, result: JobResult) -> None:
         self._done[result.task_id, result.seq] = result
         result.release()
+
+    def _skipped(self, skip: JobSkip) -> None:
+        self._skips[skip.task_id, skip.seq] = skip
 
     def _spoken(self, spoken: Spoken) -> None:
         now_ns = time.monotonic_ns()
@@ -369,10 +393,11 @@ class Stage:
 
 
 @contextmanager
-def opened(priority: int) -> Iterator[Stage]:
+def opened(priority: int, trace: Path | None = None) -> Iterator[Stage]:
     """Yield a stage whose engine ends with the block."""
-    stage = Stage(priority)
+    stage = Stage(priority, trace)
     try:
         yield stage
     finally:
         stage.client.stop()
+        stage.trace.close()
