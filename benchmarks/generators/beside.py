@@ -161,6 +161,7 @@ def loads(
             one.heard = {arm: Heard() for arm in arms}
             turns = [arm for _ in range(rounds) for arm in chance.permutation(arms).tolist()]
             for arm in steps(shown, turns, f"tasks at {share:.0%}"):
+                stage.settle()
                 if arm in processes:
                     processes[arm].begin(seconds)
                     heard = stage.run(seconds, frames=arm in (_ARMS[3], _ARMS[5]))

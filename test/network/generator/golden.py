@@ -9,6 +9,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from aegis_ros.network.generator.facts import Precision
 from aegis_ros.network.generator.preparing import SUFFIXES, PreparedGenerator, prepare_generator
 from aegis_ros.network.generator.prompt import Message, encoded
 from aegis_ros.network.locate import open_model, resolve_resource
@@ -42,9 +43,13 @@ PROMPTS = (
 )
 
 
-def prepared(cache: Path) -> PreparedGenerator:
+def prepared(
+    cache: Path, *, parts: int = 6, precision: Precision = Precision.QUANTISED
+) -> PreparedGenerator:
     with open_model(MODEL, [], SUFFIXES) as file:
-        return prepare_generator(file, cache_dir=cache, parts=6, context=512)
+        return prepare_generator(
+            file, cache_dir=cache, parts=parts, context=512, precision=precision
+        )
 
 
 def main() -> None:

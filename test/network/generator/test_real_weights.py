@@ -13,6 +13,7 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
 from aegis_ros.network.generator.buckets import chunks
 from aegis_ros.network.generator.decoder import Decoder
+from aegis_ros.network.generator.facts import Precision
 from aegis_ros.network.generator.preparing import PreparedGenerator
 from aegis_ros.network.generator.prompt import Message, encoded
 from test.network.generator.golden import FILE, PROMPTS, prepared
@@ -73,3 +74,35 @@ def test_it_says_what_the_reference_says(decoder: Decoder, number: int) -> None:
     for before, token in zip([prompt[-1], *answer], answer, strict=False):
         (logits,) = decoder.decode([before], slot=0)
         assert logits[token] >= np.max(logits) - _ROUNDING
+
+
+@pytest.fixture(scope="module")
+def in_float32(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Decoder]:
+    """The model in float32, by the number of its parts."""
+    found = {}
+    for parts in (1, 6):
+        model = prepared(tmp_path_factory.mktemp("cache"), parts=parts, precision=Precision.FLOAT32)
+        with model.opened() as paths:
+            found[parts] = Decoder(model.facts, paths, context=model.facts.context)
+    return found
+
+
+@pytest.mark.parametrize("number", [3, 19])
+def test_parts_and_chunks_change_no_bit_in_float32(
+    in_float32: dict[int, Decoder], number: int
+) -> None:
+    said = json.loads(FILE.read_text())[number]
+    prompt, answer = said["prompt"], said["answer"]
+    for each in in_float32.values():
+        each.forget(0)
+    for parts, sizes in ((1, chunks(len(prompt) - 1)), (6, [3, *[2] * (len(prompt) // 2)])):
+        at = 0
+        for size in sizes:
+            size = min(size, len(prompt) - 1 - at)
+            if size:
+                in_float32[parts].prefill(prompt[at : at + size], slot=0)
+            at += size
+    for before, token in zip([prompt[-1], *answer], answer, strict=False):
+        (whole,), (cut,) = (each.decode([before], slot=0) for each in in_float32.values())
+        assert np.array_equal(whole, cut)
+        assert whole[token] >= np.max(whole) - _ROUNDING
