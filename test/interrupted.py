@@ -60,7 +60,8 @@ class Interrupted:
         self.process.kill()
         self.process.wait()
         for pid in marked(self._word):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGKILL)
 
     def said(self) -> str:
         """Return all it has printed."""
