@@ -19,6 +19,7 @@ from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.network.generator.buckets import chunks
 from aegis_ros.network.generator.decoder import Decoder
 from benchmarks.generators.asked import lengths
+from benchmarks.processes import start
 
 __all__ = ["Apart", "apart", "llama_apart"]
 
@@ -117,7 +118,7 @@ def llama_apart(
         slots: sequences at once.
         core: that it runs on, with ordinary priority.
     """
-    process = subprocess.Popen(
+    process = start(
         [
             *(str(python), "-m", "benchmarks.generators.llama_child", str(model)),
             *map(str, (context, slots, core)),

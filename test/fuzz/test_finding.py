@@ -53,6 +53,18 @@ def test_an_input_that_takes_too_much_memory_is_found() -> None:
     assert found_in("fills memory", memory_bytes=256 * MIB) == []
 
 
+def test_what_others_give_back_meanwhile_hides_no_memory() -> None:
+    target, found = (
+        broken("fills memory", limits=Limits(seconds=3600.0, memory_bytes=16 * MIB)),
+        list[Failure](),
+    )
+    of_others = [b"x" * (128 * MIB)]
+    with opened(target, found.append) as session:
+        of_others.clear()
+        session.attempt(_BAD, target.seeds()[_BAD])
+    assert [each.kind for each in found] == ["memory"]
+
+
 def test_what_threads_of_earlier_tests_open_is_no_finding(tmp_path: Path) -> None:
     asked, opened_it, ended = threading.Event(), threading.Event(), threading.Event()
 

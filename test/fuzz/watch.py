@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import re
 import resource
@@ -66,10 +67,11 @@ class Watch:
             *(os.path.realpath(each.replace("~", str(scratch))) for each in reads),
         )
         self._memory, self._wait = _Memory(), _Wait()
-        self._ready = self._memory.reset()
+        self.ready()
 
     def ready(self) -> None:
         """Take what the process has now as what it needs by itself."""
+        gc.collect()  # what others have left would be given back while something is measured
         if hasattr(_LIBC, "malloc_trim"):
             _LIBC.malloc_trim(0)
         self._ready = self._memory.reset()
@@ -77,7 +79,7 @@ class Watch:
     def cost(self, work: Callable[[], object]) -> Cost:
         """Work, and return what it took; whatever the work raises is raised."""
         noted: list[str] = []
-        self._memory.reset()
+        self._ready = min(self._ready, self._memory.reset())
         _notes.append(lambda event, name: self._note(noted, event, name))
         begin = time.perf_counter() - self._wait.seconds()
         try:
