@@ -80,6 +80,8 @@ class Capabilities:
         distributions: installed distributions whose versions decide how long a run takes.
         code: suffixes of files with code compiled elsewhere that it takes as networks
             (:attr:`PreparedNetwork.code`), as ``.so``.
+        tunes: can search for a faster way to compute a network: it is one of
+            :class:`~aegis_ros.backends.tuning.Tunes`.
     """
 
     batches: bool = False
@@ -96,6 +98,7 @@ class Capabilities:
     contends: str = ""
     distributions: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
+    tunes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,7 @@ class CompiledNetwork:
         weights: of each segment, where they lie in files of their own; empty where they do not.
         resident: how many segments have their weights in memory at once, where they do.
         storage: what those are loaded from: ``cold``, past the page cache, or ``warm``, through it.
+        tuned: identifies the ways to compute it that a search has found; empty without one.
     """
 
     backend: str
@@ -162,6 +166,7 @@ class CompiledNetwork:
     weights: tuple[SegmentWeights, ...] = ()
     resident: int = 0
     storage: str = ""
+    tuned: str = ""
 
     @contextmanager
     def opened(self, kind: type[AegisError] = BackendError) -> Iterator[tuple[str, ...]]:
@@ -209,11 +214,12 @@ class CompiledNetwork:
 
     @property
     def profile_key(self) -> str:
-        """What execution times are kept under: another cut, or other loads, are another profile."""
-        if self.segments == 1:
-            return self.key
-        loads = f"/{self.resident}-{self.storage}" if self.weights else ""
-        return f"{self.key}/{self.segments}-{self.cuts}{loads}"
+        """What execution times are kept under: another cut, search or loads, another profile."""
+        key = self.key
+        if self.segments > 1:
+            loads = f"/{self.resident}-{self.storage}" if self.weights else ""
+            key = f"{key}/{self.segments}-{self.cuts}{loads}"
+        return f"{key}/tuned-{self.tuned}" if self.tuned else key
 
     def completed_by(self, segment: int) -> tuple[str, ...]:
         """Return the names of the outputs that are complete once a segment has ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +18,7 @@ __all__ = [
     "create_backend",
     "generator_backends",
     "takers_of_code",
+    "tuners",
     "warm",
 ]
 
@@ -121,12 +122,12 @@ def takers_of_code(suffix: str) -> tuple[str, ...]:
     Args:
         suffix: of the name.
     """
-    found = []
-    for name in backend_names():
-        with suppress(AegisError):  # one that cannot be used takes nothing
-            if suffix in capabilities_of(name).code:
-                found.append(name)
-    return tuple(found)
+    return _whose(lambda offered: suffix in offered.code)
+
+
+def tuners() -> tuple[str, ...]:
+    """Return the names of backends that can search for a faster way to compute a network."""
+    return _whose(lambda offered: offered.tunes)
 
 
 def warm(names: Iterable[str]) -> None:
@@ -137,6 +138,16 @@ def warm(names: Iterable[str]) -> None:
     for name in names:
         with suppress(AegisError, ImportError):
             getattr(_factory(name), "warm", lambda: None)()
+
+
+def _whose(offers: Callable[[Capabilities], bool]) -> tuple[str, ...]:
+    """Return the names of backends that offer something."""
+    found = []
+    for name in backend_names():
+        with suppress(AegisError):  # one that cannot be used offers nothing
+            if offers(capabilities_of(name)):
+                found.append(name)
+    return tuple(found)
 
 
 def _require_divisible(name: str, lanes: Sequence[LaneSpec]) -> None:

@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from aegis_ros.backends import Backend, CompiledNetwork, create_backends, lane_classes
+from aegis_ros.backends.registry import tuners
+from aegis_ros.backends.tuning import Tuned
 from aegis_ros.config import Places, default_state_dir, read_config
 from aegis_ros.errors import ConfigError
 from aegis_ros.host import pinnable_cores
@@ -31,6 +34,8 @@ from aegis_ros.wcet import ProfileStore
 
 __all__ = ["run"]
 
+_MOST_TUNE_S = 86_400.0
+
 
 @dataclass
 class _Built:
@@ -42,6 +47,7 @@ class _Built:
         seconds: how long it took; next to nothing where it was there already.
         compiled: what was made; ``None`` where it was refused.
         problem: why, in a sentence.
+        tuned: what a search for a faster way found; ``None`` without one.
     """
 
     task: TaskSpec
@@ -49,6 +55,7 @@ class _Built:
     seconds: float = 0.0
     compiled: CompiledNetwork | None = None
     problem: str = ""
+    tuned: Tuned | None = None
 
 
 class _NotMeasured(Exception):
@@ -59,7 +66,14 @@ class _NotMeasured(Exception):
         self.compiled = compiled
 
 
-def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None = None) -> int:
+def run(
+    path: Path,
+    state_dir: Path | None,
+    form: str,
+    backend: Backend | None = None,
+    *,
+    tune_s: float | None = None,
+) -> int:
     """Prepare, optimise, cut and build every network, into the orchestrator's cache.
 
     Args:
@@ -67,6 +81,7 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
         state_dir: where the orchestrator keeps its cache and profiles.
         form: ``text`` or ``json``.
         backend: to build for; those that the lanes name if not given.
+        tune_s: how long to search for a faster way to compute each network, before it is built.
 
     Returns:
         0 when everything is there, 1 when a network was refused.
@@ -77,6 +92,10 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
     """
     if form not in ("text", "json"):
         raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
+    if tune_s is not None and not 1.0 <= tune_s <= _MOST_TUNE_S:
+        raise ConfigError(
+            "a search takes a while", where="--tune", value=tune_s, expected="1 to 86400 seconds"
+        )
     spec, places = read_config(path)
     if not spec.tasks:
         raise ConfigError("there is no task to build", where="tasks", expected="at least one")
@@ -88,8 +107,10 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
             if backend is None
             else {each.backend: backend for each in lane_classes(spec.device)}
         )
+    if tune_s is not None:
+        _require_tuner(used)
     preparation = Preparation(spec, used, ProfileStore(state / "profiles.sqlite"), state / "cache")
-    found = _build(spec, preparation, used, places)
+    found = _build(spec, preparation, used, places, tune_s=tune_s)
     if form == "json":
         print(json.dumps([_as_json(item) for item in found], indent=2))
     else:
@@ -103,6 +124,8 @@ def _build(
     preparation: Preparation,
     backends: Mapping[str, Backend],
     places: Places,
+    *,
+    tune_s: float | None,
 ) -> list[_Built]:
     several = len(lane_classes(spec.device)) > 1
     found = [
@@ -115,6 +138,8 @@ def _build(
             bar.begin(item.task.name)
             start = time.monotonic()
             try:
+                if tune_s is not None:
+                    item.tuned = preparation.tune(item.task, tune_s, bar.report)
                 item.compiled = preparation.prepare(item.task, _stop).candidates[0].compiled
             except _NotMeasured as done:
                 item.compiled = done.compiled
@@ -128,6 +153,18 @@ def _build(
         except Refusal as refusal:
             say(Console(stderr=True), f"not cut ahead: {refusal.sentence}")
     return found
+
+
+def _require_tuner(backends: Mapping[str, Backend]) -> None:
+    if any(each.capabilities.tunes for each in backends.values()):
+        return
+    names = " and ".join(sorted(backends))
+    raise ConfigError(
+        f"there is nothing to search for with {names}",
+        where="--tune",
+        expected=f"lanes of a backend that can be tuned: {', '.join(tuners())}",
+        hint="Leave --tune away: these runtimes choose their kernels themselves",
+    )
 
 
 def _cut_ahead(spec: OrchestratorSpec, preparation: Preparation, found: Sequence[_Built]) -> None:
@@ -206,6 +243,8 @@ def _print(console: Console, found: Sequence[_Built], device: str, state: Path) 
     if table.row_count:
         console.print(table)
     for item in found:
+        if item.tuned is not None:
+            say(console, f"{_name(item)}: {_of_search(item.tuned)}")
         if item.problem:
             say(console, item.problem, style="red")
         elif item.compiled is not None and item.compiled.note:
@@ -222,8 +261,22 @@ def _name(item: _Built) -> str:
     return f"{item.task.name} on {item.lanes}" if item.lanes else item.task.name
 
 
+def _of_search(tuned: Tuned) -> str:
+    if not tuned.kernels:
+        return "there is nothing to search for in this network"
+    before, after = tuned.before_ns / 1e6, tuned.after_ns / 1e6
+    return (
+        f"{tuned.timed} ways to compute {tuned.kernels} kernels were timed; those take "
+        f"{after:.2f} ms a frame, and took {before:.2f}"
+    )
+
+
 def _as_json(item: _Built) -> dict[str, Any]:
-    what = {"task": item.task.name} | ({"lanes": item.lanes} if item.lanes else {})
+    what: dict[str, Any] = {"task": item.task.name}
+    if item.lanes:
+        what["lanes"] = item.lanes
+    if item.tuned is not None:
+        what["tuned"] = msgspec.to_builtins(item.tuned)
     if item.compiled is None:
         return {**what, "built": False, "problem": item.problem}
     return {

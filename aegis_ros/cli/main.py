@@ -395,6 +395,7 @@ def buckets(
     epilog="Examples:\n\n"
     "aegis build robot.yaml\n\n"
     "aegis build robot.yaml --format json --state-dir /tmp/state\n\n"
+    "aegis build robot.yaml --tune 120\n\n"
     "Exit code: 0 everything is ready, 1 a network was refused, 2 bad input, or the backend "
     "is not available here."
 )
@@ -402,6 +403,13 @@ def build(
     file: Annotated[Path, typer.Argument(help="YAML of the orchestrator.")],
     format: _Format = "text",
     state_dir: _State = None,
+    tune: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="First search for a faster way to compute each network, where the backend can.",
+        ),
+    ] = None,
 ) -> None:
     """Prepare, optimise, cut and build every network ahead, so that the node starts quickly.
 
@@ -410,7 +418,7 @@ def build(
     """
     from aegis_ros.cli.build import run
 
-    raise typer.Exit(run(file, state_dir, format))
+    raise typer.Exit(run(file, state_dir, format, tune_s=tune))
 
 
 @app.command(

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
+from aegis_ros.backends.progress import Progress
+from aegis_ros.backends.tuning import Tuned
 from aegis_ros.decoders import create_decoder
 from aegis_ros.errors import AegisError, BackendError, ConfigError, ModelError
 from aegis_ros.network import PreparedNetwork, open_model, prepare
@@ -133,6 +136,29 @@ class Preparation:
         lanes = self.lane_classes(spec)[0]
         prepared = self._prepared(spec)
         return prepared, self._compiled(spec, prepared, lanes, spec.segments or 1)
+
+    def tune(self, spec: TaskSpec, seconds: float, report: Progress) -> Tuned | None:
+        """Search for a faster way to compute a task's network on the first of its lane classes.
+
+        ``None`` is returned where the backend of those lanes has nothing to search for.
+
+        Args:
+            spec: the task.
+            seconds: how long to search.
+            report: as for :meth:`~aegis_ros.backends.tuning.Tunes.tune`.
+
+        Raises:
+            Refusal: the network cannot be used there.
+        """
+        backend: Any = self._backends[self.lane_classes(spec)[0].backend]
+        if not backend.capabilities.tunes:
+            return None
+        prepared = self._prepared(spec)
+        try:
+            found: Tuned = backend.tune(prepared, self._cache_dir, seconds, report)
+        except AegisError as error:
+            raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
+        return found
 
     def lane_classes(self, spec: TaskSpec) -> tuple[LaneClass, ...]:
         """Return the classes of the lanes that a task may go to.

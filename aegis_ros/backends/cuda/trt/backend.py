@@ -6,9 +6,8 @@ Only API that TensorRT 10.3 to 11 share is used.
 from __future__ import annotations
 
 import shutil
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,8 @@ from aegis_ros.backends.cuda.backend import CudaBackend
 from aegis_ros.backends.cuda.trt.network import TensorRtNetwork, faster
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit, find_toolkit
 from aegis_ros.backends.kept import compiled, files_of, in_build, only_letters, without_files
-from aegis_ros.errors import AegisError, StateError
+from aegis_ros.backends.progress import Progress, watched
+from aegis_ros.errors import StateError
 from aegis_ros.sandbox.verified import verified
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["TensorRtBackend"]
 
 _BUILD_TIMEOUT_S = 3600.0
-
-Progress = Callable[[str, float], None]
 
 
 class TensorRtBackend(CudaBackend):
@@ -147,7 +145,7 @@ class TensorRtBackend(CudaBackend):
             "tf32": self._tf32,
             "network": without_files(self.name, prepared).to_json(),
         }
-        with _watched(scratch / "progress", self.on_progress):
+        with watched(scratch / "progress", self.on_progress):
             if self._build is not None:
                 facts = self._build(request)
             else:
@@ -173,36 +171,3 @@ def _copy_known(cache: ArtifactCache, name: str, target: Path) -> None:
         verified(str(known.paths[0]), known.digests[0], StateError) as file,
     ):
         shutil.copyfile(file, target)
-
-
-@contextmanager
-def _watched(path: Path, on_progress: Progress | None) -> Iterator[None]:
-    """Report what another process writes to ``path`` about its progress."""
-    if on_progress is None:
-        yield
-        return
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.2):
-            now = _read_progress(path)
-            if now is not None:
-                on_progress(*now)
-
-    thread = threading.Thread(target=watch, name="build-progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _read_progress(path: Path) -> tuple[str, float] | None:
-    from aegis_ros.config import read_json, read_text  # what an engine has no use for
-
-    try:
-        now = read_json(read_text(path, most_bytes=4096), "progress")
-        return str(now["phase"]), float(now["done"])
-    except (AegisError, TypeError, KeyError, ValueError):  # not there yet, or no sense in it
-        return None

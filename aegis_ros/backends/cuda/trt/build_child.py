@@ -6,7 +6,6 @@ network can break breaks here.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.parts import parted
+from aegis_ros.backends.progress import note_progress
 from aegis_ros.backends.reference import FLOAT32, TF32, Tolerance, difference
 from aegis_ros.errors import AegisError, ModelError, StateError
 from aegis_ros.network.plain_text import plain
@@ -74,7 +74,7 @@ def _build(request: Mapping[str, Any], original: Path, toolkit: Toolkit) -> dict
     for number, part in enumerate(sources):
 
         def report(phase: str, done: float, number: int = number) -> None:
-            _note(folder / "progress", phase, (number + done) / len(sources))
+            note_progress(folder / "progress", phase, (number + done) / len(sources))
 
         target = folder / f"{number}.engine"
         build_engine(
@@ -243,9 +243,3 @@ def _content(path: Path | None) -> bytes:
         return b"" if path is None else path.read_bytes()
     except OSError:
         return b""
-
-
-def _note(path: Path, phase: str, done: float) -> None:
-    made = path.with_suffix(".new")
-    made.write_text(json.dumps({"phase": phase, "done": done}))
-    os.replace(made, path)
