@@ -19,6 +19,7 @@ COLUMNS = {
     "TF32": "tf32",
     "shares activations": "shares_activations",
     "streams weights": "streams_weights",
+    "tunes": "tunes",
 }
 
 

@@ -17,9 +17,10 @@ import pytest
 from aegis_ros.backends import Completion, Part, create_backend
 from aegis_ros.backends import Work as LaneWork
 from aegis_ros.backends.cuda import backend as cuda_backend
-from aegis_ros.backends.cuda.trt.backend import TensorRtBackend, _read_progress, _watched
+from aegis_ros.backends.cuda.trt.backend import TensorRtBackend
 from aegis_ros.backends.cuda.trt.network import TensorRtNetwork
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit
+from aegis_ros.backends.progress import read_progress, watched
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.spec import LaneSpec
 from test.backends.fake_cuda import FakeDriver, Work
@@ -628,7 +629,7 @@ def test_what_tensorrt_cannot_build_is_reported_with_its_own_words(gpu, make_net
 def test_progress_of_the_child_is_reported_while_it_builds(tmp_path):
     reported: list[tuple[str, float]] = []
     place = tmp_path / "progress"
-    with _watched(place, lambda phase, done: reported.append((phase, done))):
+    with watched(place, lambda phase, done: reported.append((phase, done))):
         place.write_text('{"phase": "Building", "done": 0.5}')
         end = time.monotonic() + 100.0
         while not reported and time.monotonic() < end:
@@ -650,9 +651,9 @@ def test_progress_of_the_child_is_reported_while_it_builds(tmp_path):
 )
 def test_progress_without_sense_is_no_progress(tmp_path, text):
     place = tmp_path / "progress"
-    assert _read_progress(place) is None
+    assert read_progress(place) is None
     place.write_text(text)
-    assert _read_progress(place) is None
+    assert read_progress(place) is None
 
 
 # -- what is missing --------------------------------------------------------------------------

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aegis_ros.backends import tuning
+from aegis_ros.backends.testing.simulated import SimulatedBackend
 from aegis_ros.cli.build import run
 from test.backends.fake_tensorrt import fake_backend
 from test.cli.conftest import Aegis
@@ -72,6 +76,48 @@ def test_an_unknown_format_and_an_empty_configuration_are_bad_input(
     assert aegis("build", str(path), "--format", "xml").code == 2
     path.write_text("device: {backend: simulated}\n")
     assert "no task to build" in aegis("build", str(path)).err
+
+
+class Tuned(SimulatedBackend):
+    """Says that it has searched."""
+
+    capabilities = replace(SimulatedBackend.capabilities, tunes=True)
+    found = tuning.Tuned(kernels=3, timed=40, before_ns=9_000_000, after_ns=2_500_000)
+
+    def tune(self, prepared: Any, cache_dir: Path, seconds: float, report: Any) -> tuning.Tuned:
+        report("40 ways timed", 1.0)
+        self.asked = seconds, Path(prepared.source).name
+        return self.found
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_search_comes_before_the_build_and_says_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    path, backend = robot(tmp_path, "simulated", "identity"), Tuned()
+    assert run(path, tmp_path / "state", form, backend, tune_s=30.0) == 0
+    said = capsys.readouterr().out
+    assert backend.asked == (30.0, "identity.onnx")
+    if form == "json":
+        assert json.loads(said)[0]["tuned"]["after_ns"] == 2_500_000
+    else:
+        assert "40 ways to compute 3 kernels were timed" in " ".join(said.split())
+        assert "2.50 ms a frame, and took 9.00" in " ".join(said.split())
+    backend.found = tuning.Tuned()
+    assert run(path, tmp_path / "state", "text", backend, tune_s=30.0) == 0
+    assert "nothing to search for in this network" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_search_that_no_backend_offers_or_that_takes_no_time_is_bad_input(
+    aegis: Aegis, tmp_path: Path
+) -> None:
+    path = robot(tmp_path, "onnxruntime", "identity")
+    said = aegis("build", str(path), "--tune", "60")
+    assert said.code == 2
+    assert "--tune: there is nothing to search for with onnxruntime" in said.err
+    assert "lanes of a backend that can be tuned: tvm" in said.err
+    for seconds in ("0", "nan", "1e9"):
+        assert "1 to 86400 seconds" in aegis("build", str(path), "--tune", seconds).err
 
 
 @without_driver

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.bytes_first import written_bytes_first
 from aegis_ros.backends.exact import not_exact
@@ -18,6 +20,7 @@ from aegis_ros.backends.trial import computed, facts_of_trial
 from aegis_ros.backends.tvm.backend import load_network
 from aegis_ros.backends.tvm.compiling import Behind, compile_part
 from aegis_ros.backends.tvm.refusals import tvm_failure
+from aegis_ros.backends.tvm.schedules import Tile
 from aegis_ros.errors import AegisError, BackendError, ModelError, StateError, load_error
 from aegis_ros.sandbox.verified import verified
 
@@ -29,9 +32,10 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         request: ``source`` (ONNX), ``digest`` (of it, or empty), ``parts``, ``folder`` for what is
-            made, ``network`` (a :class:`CompiledNetwork` without files), and ``code`` (``path``,
-            ``digest`` and ``function`` of a library behind it, or nothing); or what that was
-            answered with, beside ``weight_bytes`` and ``activation_bytes``.
+            made, ``network`` (a :class:`CompiledNetwork` without files), ``code`` (``path``,
+            ``digest`` and ``function`` of a library behind it, or nothing), and ``choices`` (as
+            :class:`~aegis_ros.backends.tvm.tuning.Found` has them); or what that was answered
+            with, beside ``weight_bytes`` and ``activation_bytes``.
 
     Returns:
         Of compiling: ``network``, ``whole`` (the same in one segment, or nothing), ``reference``
@@ -69,8 +73,10 @@ def _built(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
         sources, known = parted(source, parts, folder, [item.name for item in network.outputs])
     except ModelError as error:
         return {"refused": error.problem}
-    made = replace(_compiled(network, sources), complete_after=tuple(known["complete_after"]))
-    whole = _compiled(network, [source], stem="whole").to_json() if parts > 1 else None
+    choices = msgspec.convert(request["choices"], dict[str, Tile])
+    made = _compiled(network, sources, choices)
+    made = replace(made, complete_after=tuple(known["complete_after"]))
+    whole = _compiled(network, [source], choices, stem="whole").to_json() if parts > 1 else None
     return {
         "network": made.to_json(),
         "whole": whole,
@@ -124,14 +130,18 @@ def _tried(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compiled(
-    network: CompiledNetwork, sources: Sequence[Path], *, stem: str = ""
+    network: CompiledNetwork,
+    sources: Sequence[Path],
+    choices: Mapping[str, Tile],
+    *,
+    stem: str = "",
 ) -> CompiledNetwork:
     """Compile ONNX files and keep what came of them beside them; return the network of those."""
     paths: list[str] = []
     dynamic: set[str] = set()
     for number, source in enumerate(sources):
         target = source.with_name(f"{stem}{number}.tar")
-        dynamic.update(compile_part(source, target, network.inputs))
+        dynamic.update(compile_part(source, target, network.inputs, choices=choices))
         paths.append(str(target))
     found = tuple(item.name for item in network.outputs if item.name in dynamic)
     return replace(network, paths=tuple(paths), dynamic_outputs=found)

@@ -15,10 +15,18 @@ from aegis_ros.backends.indices import within_bounds
 from aegis_ros.backends.tvm.channels import resized_by_channels
 from aegis_ros.backends.tvm.library import Signature, write_library
 from aegis_ros.backends.tvm.refusals import extents_decided, of_extents
+from aegis_ros.backends.tvm.schedules import Tile, in_blocks
 from aegis_ros.backends.tvm.toolkit import load_compiler
 from aegis_ros.network.feed import NetworkInput
 
-__all__ = ["Behind", "compile_part", "processor_target"]
+__all__ = [
+    "Behind",
+    "Read",
+    "compile_part",
+    "kernels_of",
+    "processor_target",
+    "read_network",
+]
 
 _FUNCTION = "main"
 _BOUND = "tir_var_upper_bound"
@@ -40,7 +48,12 @@ class Behind:
 
 
 def compile_part(
-    source: Path, target: Path, inputs: Sequence[NetworkInput], behind: Behind | None = None
+    source: Path,
+    target: Path,
+    inputs: Sequence[NetworkInput],
+    behind: Behind | None = None,
+    *,
+    choices: Mapping[str, Tile] | None = None,
 ) -> list[str]:
     """Compile one part of a network for this machine's processor.
 
@@ -49,6 +62,8 @@ def compile_part(
         target: file that the machine code is written to.
         inputs: of the whole network; how large its frames can be.
         behind: what runs behind it, in the same segment.
+        choices: how kernels were found to be computed fastest, by
+            :func:`~aegis_ros.backends.tvm.schedules.kernel_id`.
 
     Returns:
         Names of the outputs whose extents are known only after a run.
@@ -57,6 +72,43 @@ def compile_part(
         ModelError: TVM cannot compile such an operator.
     """
     tvm = load_compiler()
+    network = read_network(source)
+    module, takes, makes = network.module, network.takes, network.makes
+    bounds = _bounds(inputs)
+    function = _with_bounds(module[_FUNCTION], bounds)
+    module[_FUNCTION] = function
+    dynamic = _dynamic(function, makes)
+    pooled = not dynamic and _all_bounded(function, bounds)
+    made = _compiled(module, choices or {})
+    if behind is None:
+        _write(tvm, made.mod, target, Signature(takes, makes, pooled=pooled))
+        return dynamic
+    signature = Signature(takes, behind.makes, pooled=pooled, behind=behind.function)
+    _write(tvm, made.mod, target, signature, code=behind.path)
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A part of a network as TVM has read it.
+
+    Attributes:
+        module: its operators.
+        takes, makes: names of the tensors that it takes and makes, in order.
+    """
+
+    module: Any
+    takes: tuple[str, ...]
+    makes: tuple[str, ...]
+
+
+def read_network(source: Path) -> Read:
+    """Return what TVM reads in an ONNX file, with what it does not look at kept within bounds.
+
+    Raises:
+        ModelError: it has no such operator.
+    """
+    load_compiler()
     from tvm.relax.frontend.onnx import from_onnx
 
     model = within_bounds(resized_by_channels(onnx.load_model(str(source))), "TVM")
@@ -65,23 +117,11 @@ def compile_part(
     takes = tuple(item.name for item in model.graph.input if item.name not in constants)
     makes = tuple(item.name for item in model.graph.output)
     try:
-        module = from_onnx(model, keep_params_in_input=False)
+        return Read(from_onnx(model, keep_params_in_input=False), takes, makes)
     except Exception as error:  # its exceptions have no common type
         if of_extents(error):
             raise extents_decided() from error
         raise
-    bounds = _bounds(inputs)
-    function = _with_bounds(module[_FUNCTION], bounds)
-    module[_FUNCTION] = function
-    dynamic = _dynamic(function, makes)
-    pooled = not dynamic and _all_bounded(function, bounds)
-    made = tvm.compile(module, processor_target(), relax_pipeline=_pipeline())
-    if behind is None:
-        _write(tvm, made.mod, target, Signature(takes, makes, pooled=pooled))
-        return dynamic
-    signature = Signature(takes, behind.makes, pooled=pooled, behind=behind.function)
-    _write(tvm, made.mod, target, signature, code=behind.path)
-    return []
 
 
 def processor_target() -> Any:
@@ -91,8 +131,8 @@ def processor_target() -> Any:
     return tvm.target.Target({"kind": "llvm", "mcpu": name, "num-cores": 1})
 
 
-def _pipeline() -> Any:
-    """Return the passes from operators to calls of machine code: fused, with memory planned."""
+def kernels_of(module: Any) -> Any:
+    """Return a network's operators as kernels: fused, with loops as TVM writes them."""
     tvm = load_compiler()
     from tvm import relax
     from tvm.relax.backend.cpu_generic import pipeline as generic
@@ -103,10 +143,24 @@ def _pipeline() -> Any:
             relax.transform.DecomposeOpsForInference(),
             *generic.library_dispatch_passes(cpu),
             *generic.legalize_passes(cpu),
-            *generic.dataflow_lower_passes(cpu),
-            *generic.finalize_passes(cpu),
         ]
+    )(module)
+
+
+def _compiled(module: Any, choices: Mapping[str, Tile]) -> Any:
+    """Return a network as calls of machine code, with memory planned."""
+    tvm = load_compiler()
+    from tvm.relax.backend.cpu_generic import pipeline as generic
+
+    cpu = processor_target()
+    rest = tvm.transform.Sequential(
+        [*generic.dataflow_lower_passes(cpu), *generic.finalize_passes(cpu)]
     )
+    kernels = kernels_of(module)
+    try:
+        return tvm.compile(in_blocks(kernels, choices), cpu, relax_pipeline=rest)
+    except Exception:  # its exceptions have no common type; what TVM writes itself is slower
+        return tvm.compile(kernels, cpu, relax_pipeline=rest)
 
 
 def _bounds(inputs: Sequence[NetworkInput]) -> dict[str, int]:
