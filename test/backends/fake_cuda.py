@@ -365,6 +365,7 @@ class FakeDriver:
                     device=[(device, nbytes)],
                     host=[(host, nbytes)],
                     writes=[(device, nbytes)] if name == "copy_in" else [],
+                    kind="memcpy",
                 ),
             )
 
