@@ -17,6 +17,7 @@ _OURS = "aegis"
 _USUAL = ("streams", "queue", "processes")
 _LEAST_RESULTS = 0.95  # of those of a stream a network
 _MOST_DISPATCH_US = 50.0
+_MOST_DIGITS = 6
 _NOTHING = "nothing ran"
 
 
@@ -79,7 +80,7 @@ def _of(where: str, arm: str, one: Mapping[str, Any], urgent: str) -> list[tuple
         found.append(
             (
                 f"{where}: at least {_LEAST_RESULTS:.0%} of the results of way 'streams'",
-                f"{mine:.0f} against {theirs_s:.0f} results/s",
+                f"{_against(mine, theirs_s, 0)} results/s",
                 mine >= _LEAST_RESULTS * theirs_s,
             )
         )
@@ -90,8 +91,7 @@ def _of(where: str, arm: str, one: Mapping[str, Any], urgent: str) -> list[tuple
         found.append(
             (
                 f"{where}: p99 response of {urgent} no longer than in way 'streams'",
-                f"{'no result' if ours is None else f'{ours:.2f}'} against {quick:.2f} of the "
-                "deadline",
+                f"{_against(ours, quick, 2)} of the deadline",
                 ours is not None and float(ours) <= quick,
             )
         )
@@ -108,6 +108,17 @@ def _of(where: str, arm: str, one: Mapping[str, Any], urgent: str) -> list[tuple
     )
     lost = lost_goal(where, machine[arm])
     return found + (lost or [(f"{where}: {LOST_GOAL}", _NOTHING, False)])
+
+
+def _against(ours: float | None, theirs: float, digits: int) -> str:
+    """Return two figures in words, with as many digits as it takes to tell them apart."""
+    if ours is None:
+        return f"no result against {theirs:.{digits}f}"
+    while (
+        digits < _MOST_DIGITS and ours != theirs and f"{ours:.{digits}f}" == f"{theirs:.{digits}f}"
+    ):
+        digits += 1
+    return f"{ours:.{digits}f} against {theirs:.{digits}f}"
 
 
 def against_dividing(shared: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy.linalg
 import pytest
 
 from aegis_ros.backends import availability as module
 from aegis_ros.backends.availability import Availability, availability
 from aegis_ros.backends.cuda import CudaUnavailable
 from aegis_ros.backends.cuda.ort import toolkit
+from aegis_ros.backends.cuda.ort.libraries import missing_libraries
 from test.backends.fake_cuda import FakeDriver
 
+LIBRARY = numpy.linalg._umath_linalg.__file__
 NAME = "onnxruntime_cuda"
 
 
 @pytest.fixture
-def ort(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def ort(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
     """Pretend that a driver, a GPU and an ONNX Runtime with CUDA are here; return that runtime."""
     made = SimpleNamespace(
         __version__="1.31.1",
+        __file__=str(tmp_path / "__init__.py"),
         get_available_providers=lambda: [toolkit.PROVIDER, "CPUExecutionProvider"],
         set_default_logger_severity=lambda level: None,
     )
@@ -27,6 +32,15 @@ def ort(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(toolkit, "ctypes", SimpleNamespace(CDLL=lambda name: None))
     monkeypatch.setattr(toolkit, "import_module", lambda name: made)
     monkeypatch.setattr(toolkit, "open_driver", FakeDriver)
+    return made
+
+
+@pytest.fixture
+def stripped(tmp_path: Path) -> Path:
+    """Return a library that needs one which is nowhere, where ONNX Runtime has its provider."""
+    made = tmp_path / toolkit._PROVIDER_FILE
+    made.parent.mkdir()
+    made.write_bytes(Path(LIBRARY).read_bytes().replace(b"\0libc.so.6\0", b"\0libc.so.0\0"))
     return made
 
 
@@ -76,3 +90,22 @@ def test_a_driver_without_a_gpu_says_what_to_look_at(
     unavailable(monkeypatch, "the NVIDIA driver finds no GPU")
     said = found().missing
     assert "needs an NVIDIA GPU, but the NVIDIA driver finds no GPU: try `nvidia-smi`" in said
+
+
+def test_a_provider_that_lacks_libraries_is_named_with_them(
+    ort: SimpleNamespace, stripped: Path
+) -> None:
+    said = found().missing
+    assert "needs CUDA's libraries, and libc.so.0 cannot be loaded: `pip install nvidia-" in said
+    assert "or set `backend: onnxruntime` to run on the CPU" in said
+
+
+def test_what_a_library_needs_is_read_from_its_file(stripped: Path, tmp_path: Path) -> None:
+    assert missing_libraries(Path(LIBRARY)) == ()
+    assert missing_libraries(stripped) == ("libc.so.0",)
+    whole = stripped.read_bytes()
+    damaged = (b"", b"no library", whole[:40], whole[:1000], whole[: len(whole) // 2])
+    for content in damaged:
+        stripped.write_bytes(content)
+        assert missing_libraries(stripped) in ((), ("libc.so.0",))
+    assert missing_libraries(tmp_path / "absent.so") == ()

@@ -98,6 +98,23 @@ def test_what_would_speak_against_deadline_order_is_asked() -> None:
     assert overruns(summary, {"net": 4.0}, {"a": "net"}) == []
 
 
+def test_what_was_missed_by_little_is_told_with_digits_that_show_it() -> None:
+    def way(p99: float | None, results: float) -> tuple[dict[str, Any], dict[str, float]]:
+        row = {"criticality": "high", "frames": 9, "late": 0, "without": 0}
+        told = row if p99 is None else row | {"p99_over_deadline": p99}
+        return {"a": told}, {"results_per_s": results}
+
+    ran = {"aegis": way(0.0123, 4.7), "aegis_3": way(None, 4.0), "streams": way(0.0109, 5.2)}
+    rows, machine = ({arm: each[at] for arm, each in ran.items()} for at in range(2))
+    device = {"backend": "tensorrt", "switch_ms": 0.1}
+    summary = {"0.8": {"rows": rows, "machine": machine}}
+    said = [reached for _, reached, _ in goals(summary, Workload({}, {}, "a", device, None, 1, 1))]
+    for told in ("4.7 against 5.2 results/s", "4 against 5 results/s"):
+        assert told in said
+    assert "0.012 against 0.011 of the deadline" in said
+    assert "no result against 0.01 of the deadline" in said
+
+
 def test_dividing_speaks_against_us_where_a_neighbour_outside_its_part_is_no_worse() -> None:
     def rows(name: str, divided: float, control: float) -> list[dict[str, Any]]:
         ways = {"one lane on 64": 1.0, "two lanes, 64 and the rest": divided}

@@ -7,9 +7,11 @@ import ctypes
 import io
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from aegis_ros.backends.cuda.driver import CudaDriver, CudaUnavailable, open_driver
+from aegis_ros.backends.cuda.ort.libraries import missing_libraries
 from aegis_ros.errors import BackendError
 
 __all__ = ["PROVIDER", "OrtToolkit", "find_ort_toolkit"]
@@ -17,6 +19,8 @@ __all__ = ["PROVIDER", "OrtToolkit", "find_ort_toolkit"]
 PROVIDER = "CUDAExecutionProvider"
 _NAME = "backend onnxruntime_cuda"
 _GET = "`pip uninstall -y onnxruntime && pip install 'aegis_ros[cuda]'`"
+_LIBRARIES = "pip install nvidia-cublas nvidia-curand nvidia-cuda-runtime"
+_PROVIDER_FILE = "capi/libonnxruntime_providers_cuda.so"  # where ONNX Runtime comes from pip
 _INSTEAD = "or set `backend: onnxruntime` to run on the CPU"
 
 
@@ -51,7 +55,7 @@ def find_ort_toolkit() -> OrtToolkit:
             f"{_NAME} needs an NVIDIA GPU, and this machine has no NVIDIA driver (libcuda.so.1): "
             f"`sudo ubuntu-drivers install`, {_INSTEAD}"
         ) from error
-    ort = import_module("onnxruntime")
+    ort: Any = import_module("onnxruntime")
     if PROVIDER not in ort.get_available_providers():
         raise BackendError(
             f"{_NAME} needs an ONNX Runtime with CUDA, and the one installed here "
@@ -59,6 +63,11 @@ def find_ort_toolkit() -> OrtToolkit:
         )
     ort.set_default_logger_severity(4)
     _load_libraries(ort)
+    if missing := missing_libraries(Path(ort.__file__).parent / _PROVIDER_FILE):
+        raise BackendError(
+            f"{_NAME} needs CUDA's libraries, and {', '.join(missing)} cannot be loaded: "
+            f"`{_LIBRARIES}`, {_INSTEAD}"
+        )
     try:
         return OrtToolkit(ort, open_driver())
     except CudaUnavailable as error:
