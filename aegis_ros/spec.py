@@ -421,6 +421,18 @@ class Wait(StrEnum):
     AUTO = "auto"
 
 
+class Contend(StrEnum):
+    """What tasks of lanes that slow each other are measured with when one is admitted.
+
+    Each is more than the one before: ``pairs``: each network on another lane; ``together``: all
+    other lanes busy at once; ``loads``: loads of the device as well.
+    """
+
+    PAIRS = "pairs"
+    TOGETHER = "together"
+    LOADS = "loads"
+
+
 @dataclass(frozen=True, slots=True)
 class LaneSpec:
     """One ordered execution resource.
@@ -463,6 +475,7 @@ class DeviceSpec:
             what they run there.
         wait: how the threads of lanes wait whose device is not their core.
         tf32: whether float32 may be multiplied as TF32 on a GPU: faster, with 10 bits of mantissa.
+        contention: what tasks are measured with where lanes slow each other.
     """
 
     backend: str = ""
@@ -475,6 +488,7 @@ class DeviceSpec:
     shared: bool = False
     wait: Wait = Wait.SLEEP
     tf32: bool = False
+    contention: Contend = Contend.LOADS
 
 
 @dataclass(frozen=True, slots=True)

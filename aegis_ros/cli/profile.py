@@ -464,7 +464,7 @@ class _Campaign:
         )
         index = [each.name for each in self._spec.device.lanes].index(lane)
         own = contention.own_lane(own, lane)
-        return replace(task, lane=own), Measurement(condition, frames, beside=(network, index))
+        return replace(task, lane=own), Measurement(condition, frames, beside=((network, index),))
 
     def _row(self, name: str, condition: Condition) -> TaskID:
         """Return the bar of a condition; all neighbours of a task share one."""

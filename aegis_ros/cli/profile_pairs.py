@@ -40,8 +40,7 @@ def print_pairs(console: Console, found: Sequence[tuple[str, Profile]]) -> None:
         console: to print to.
         found: name and profile of each task.
     """
-    for place in Place:
-        title = _TITLES[place]
+    for place, title in _TITLES.items():
         for labels in _parts(console.width, found, _columns(found, place)):
             _print_part(console, found, place, labels, title=title)
             title = ""

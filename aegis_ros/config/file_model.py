@@ -16,7 +16,7 @@ from aegis_ros.config.patterns import NAME, TRACE_FILE
 from aegis_ros.config.task_model import Task
 from aegis_ros.errors import ConfigError
 from aegis_ros.plugins import Plugins
-from aegis_ros.spec import Accept, OrchestratorSpec, Wait
+from aegis_ros.spec import Accept, Contend, OrchestratorSpec, Wait
 
 __all__ = ["Config"]
 
@@ -128,6 +128,13 @@ class _Device(Model):
         False,
         description="let a GPU multiply float32 as TF32: faster, with 10 bits of mantissa, and "
         "held to wider tolerances (see [gpu.md](gpu.md#what-a-build-does))",
+    )
+    contention: Contend = Field(
+        Contend.LOADS,
+        description="what a task is measured with, when one is admitted, where lanes slow each "
+        "other: `pairs`: each network on another lane; `together`: also all other lanes busy at "
+        "once; `loads`: also loads of memory and arithmetic there (see "
+        "[profiling.md](profiling.md#with-each-other))",
     )
 
     @classmethod

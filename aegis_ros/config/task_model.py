@@ -505,7 +505,9 @@ class Task(Model):
         "", pattern=LANE_OR_NONE, description="lane to run on"
     )
     wcet_ms: Annotated[MillisecondsOrZero, Shown("measured")] = Field(
-        0.0, description="budget, declared instead of measured"
+        0.0,
+        description="budget with other lanes idle, declared instead of "
+        "measured: see [profiling.md](profiling.md#with-each-other)",
     )
     segments: Annotated[
         int, BeforeValidator(_segments), Shown("`auto`", f"`auto`, 1 to {_MAX_SEGMENTS}")

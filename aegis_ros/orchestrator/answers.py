@@ -40,6 +40,7 @@ def admission_reason(
     load_note: str = "",
     neighbours: Sequence[Neighbour] = (),
     slowed: Sequence[SlowedTask] = (),
+    unknown: Sequence[tuple[str, str]] = (),
 ) -> TaskAdmitted:
     """Return why a task is admitted, and what follows for those that run.
 
@@ -52,6 +53,7 @@ def admission_reason(
         load_note: what the engine says of the network it loaded; may be empty.
         neighbours: other orchestrators on what its lane computes on.
         slowed: running tasks whose budgets grow.
+        unknown: running tasks whose declared budgets stay, each with its lane.
     """
     spec = candidate.spec
     verdict = admitted.assignment.verdicts[admitted.lane]
@@ -89,6 +91,7 @@ def admission_reason(
         slowed=tuple(slowed),
         results=_results_measured(candidate),
         rows=_rows_kept(candidate),
+        unknown=tuple(unknown),
     )
 
 

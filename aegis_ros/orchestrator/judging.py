@@ -15,6 +15,7 @@ from aegis_ros.memory import Holding, arena_plan
 from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.generators import Generators
+from aegis_ros.orchestrator.lane_loads import LaneLoads
 from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.profiling import Profiler
@@ -22,7 +23,7 @@ from aegis_ros.planning.admission import decide
 from aegis_ros.planning.arena_witness import arena_full
 from aegis_ros.planning.candidate import Candidate, Options, loaded_footprint
 from aegis_ros.planning.chain_source import require_boxes
-from aegis_ros.planning.contention import MeasurePair
+from aegis_ros.planning.contention import MeasurePair, Placed, Verify
 from aegis_ros.planning.lane_choice import Admitted, least_slack
 from aegis_ros.planning.others_late import require_others_in_time
 from aegis_ros.planning.preparation import Measure, Preparation
@@ -38,8 +39,8 @@ from aegis_ros.rationale.rejection import (
     OthersLate,
     TooManyTasks,
 )
-from aegis_ros.spec import DeviceSpec, TaskSpec
-from aegis_ros.wcet import ProfileKey
+from aegis_ros.spec import Contend, DeviceSpec, TaskSpec
+from aegis_ros.wcet import ProfileKey, Stress
 
 __all__ = ["CheckTopics", "Judge", "no_such_task"]
 
@@ -64,6 +65,7 @@ class Judge:
         check_topics: raises ``ConfigError`` for a task whose topics cannot be used beside those
             of other tasks.
         generators: give way to tasks.
+        loads: what loads lanes while tasks are measured on others; ``None`` for nothing.
     """
 
     def __init__(
@@ -77,9 +79,11 @@ class Judge:
         profiler: Profiler,
         check_topics: CheckTopics,
         generators: Generators,
+        loads: LaneLoads | None = None,
     ) -> None:
         """Await no task."""
         self._generators = generators
+        self._loads = loads
         self._device = device
         self._lifecycle = lifecycle
         self._admitted = admitted
@@ -239,39 +243,95 @@ class Judge:
         Raises:
             Refusal: there is no such lane; says whom it would make late where it would.
         """
-        contention, placed = self._preparation.contention, self._admitted.placed(without)
         able = {lane for each in options.candidates for lane in each.lanes}
         refusals: list[Refusal] = []
-        found: list[tuple[Options, Candidate, Admitted]] = []
-        for lane in (each.name for each in self._device.lanes if each.name in able):
+        verify = self._verify(measure)
+
+        def tried(lane: str, by: Verify | None) -> tuple[Options, Candidate, Admitted] | None:
             try:
-                one, grown = contention.placed(options, lane, placed, measure)
-                running = self._admitted.running(without, grown)
-                finer = self._cut_beside(one, running, whole)
-                if finer.segments != one.segments:
-                    one, grown = contention.placed(finer, lane, placed, measure)
-                    running = self._admitted.running(without, grown)
-                require_others_in_time(
-                    one, lane, running, placed=placed, grown=grown, device=self._device
+                return self._on_lane(
+                    options,
+                    lane,
+                    without,
+                    measure=measure,
+                    decide_on=decide_on,
+                    whole=whole,
+                    verify=by,
                 )
-                candidate, admitted = self._decided(one, running, decide_on)
             except Refusal as refusal:
                 refusals.append(refusal)
+                return None
+
+        found = {
+            each.name: answer
+            for each in self._device.lanes
+            if each.name in able and (answer := tried(each.name, None)) is not None
+        }
+        best_first = sorted(
+            found.items(),
+            key=lambda item: (
+                -max((item[1][2].decimation or {}).values(), default=1),
+                least_slack(item[1][2].assignment),
+            ),
+            reverse=True,
+        )
+        for lane, by_pairs in best_first:
+            answer = by_pairs if verify is None else tried(lane, verify)
+            if answer is None:
                 continue
-            found.append((one, candidate, replace(admitted, grown=grown)))
-        if found:
-            one, candidate, admitted = max(
-                found,
-                key=lambda item: (
-                    -max((item[2].decimation or {}).values(), default=1),
-                    least_slack(item[2].assignment),
-                ),
-            )
+            one, candidate, admitted = answer
             if len(able) > 1 and not admitted.decimation:
                 best = replace(admitted.assignment, method="largest least slack")
                 admitted = replace(admitted, assignment=best)
             return one, candidate, admitted
         raise next((each for each in refusals if isinstance(each.reason, OthersLate)), refusals[0])
+
+    def _on_lane(
+        self,
+        options: Options,
+        lane: str,
+        without: Sequence[str],
+        *,
+        measure: MeasurePair | None,
+        decide_on: _Decide,
+        whole: Measure | None,
+        verify: Verify | None,
+    ) -> tuple[Options, Candidate, Admitted]:
+        """Return the task on one lane, with the budgets that all have beside each other then.
+
+        Raises:
+            Refusal: it or another task would be late.
+        """
+        contention, placed = self._preparation.contention, self._admitted.placed(without)
+        one, grown = contention.placed(options, lane, placed, measure, verify=verify)
+        running = self._admitted.running(without, grown)
+        finer = self._cut_beside(one, running, whole)
+        if finer.segments != one.segments:
+            one, grown = contention.placed(finer, lane, placed, measure, verify=verify)
+            running = self._admitted.running(without, grown)
+        require_others_in_time(one, lane, running, placed=placed, grown=grown, device=self._device)
+        candidate, admitted = self._decided(one, running, decide_on)
+        unknown = contention.declared_as_they_are(Placed(candidate, lane), placed)
+        return one, candidate, replace(admitted, grown=grown, unknown=unknown)
+
+    def _verify(self, measure: MeasurePair | None) -> Verify | None:
+        """Return what is measured beyond pairs; nothing where nothing can be, or pairs have to do.
+
+        It is measured on the lane that is best by the pairs only: it takes seconds for each task.
+        """
+        if measure is None or self._device.contention is Contend.PAIRS:
+            return None
+        loads = self._loads
+
+        def load(lane: str) -> Mapping[Stress, CompiledNetwork]:
+            return {} if loads is None else loads.on(lane, partial(self._room, lane))
+
+        return Verify(measure, load)
+
+    def _room(self, lane: str) -> int:
+        """Return what of the arena is left for a load, where all lanes beside have one."""
+        left = self._device.arena_bytes - arena_plan(self.memory()).nbytes
+        return left // max(1, len(self._preparation.contention.slowed_by(lane)))
 
     def _cut_beside(
         self,

@@ -28,13 +28,13 @@ class Measurement:
         frames: what each of its inputs is fed, [frames, *largest shape of a frame], one after the
             other; ``None`` for random ones, or for the pattern on which it finds most.
         after: network that runs right before each run, on the same lane.
-        beside: network that runs meanwhile, and the index of its lane.
+        beside: networks that run meanwhile, each with the index of its lane.
     """
 
     condition: Condition = field(default_factory=Condition)
     frames: Sequence[npt.NDArray[np.generic]] | None = None
     after: CompiledNetwork | None = None
-    beside: tuple[CompiledNetwork, int] | None = None
+    beside: tuple[tuple[CompiledNetwork, int], ...] = ()
 
 
 def measure_batch(
@@ -75,7 +75,7 @@ def measure_batch(
         frames=frames,
         cold=condition.cache is Cache.COLD,
         after=how.after,
-        beside=() if how.beside is None else (how.beside,),
+        beside=how.beside,
     )
     if samples.shape[0] == 0:
         raise StateError("measuring was stopped before the first run that counts")

@@ -51,6 +51,7 @@ from aegis_ros.orchestrator.generators import Generators
 from aegis_ros.orchestrator.intake import Intake, first_origin
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.judging import CheckTopics, Judge
+from aegis_ros.orchestrator.lane_loads import LaneLoads
 from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
@@ -104,7 +105,7 @@ from aegis_ros.rationale.requests import (
 )
 from aegis_ros.rationale.results import ResultNotFinite, ResultUnwanted, RowsLeftOut
 from aegis_ros.sandbox.stopping import Stop
-from aegis_ros.spec import Accept, Criticality, GeneratorSpec, OrchestratorSpec, TaskSpec
+from aegis_ros.spec import Accept, Contend, Criticality, GeneratorSpec, OrchestratorSpec, TaskSpec
 
 __all__ = ["Orchestrator"]
 
@@ -266,6 +267,11 @@ class Orchestrator:
             profiler=self.profiler,
             check_topics=check_topics,
             generators=self.generators,
+            loads=LaneLoads(
+                spec, self._backends, profiles, cache_dir=self._state.cache, log=self.log
+            )
+            if spec.device.contention is Contend.LOADS and preparation.contention.present
+            else None,
         )
         self._registrar = Registrar(
             lanes=len(spec.device.lanes),

@@ -229,10 +229,10 @@ class Profiler:
         return measure
 
     def measuring_pairs(self, ticket: Ticket) -> MeasurePair:
-        """Return what measures a network while another one runs on another lane.
+        """Return what measures a network while others run on other lanes.
 
-        Both are loaded a second time for it; what is admitted stays as it is, and its jobs go
-        first. Runs are kept whatever becomes of the request: they are true of this pair.
+        All are loaded a second time for it; what is admitted stays as it is, and its jobs go
+        first. Runs are kept whatever becomes of the request: they are true of these networks.
         """
 
         def measure(pair: PairRun) -> None:
@@ -244,7 +244,13 @@ class Profiler:
                 return done < _PAIR_LEAST_RUNS or time.monotonic() < end
 
             self._log.report(
-                MeasuringBeside(pair.spec.name, pair.neighbour.name, _PAIR_RUNS, _PAIR_LIMIT_NS)
+                MeasuringBeside(
+                    pair.spec.name,
+                    pair.neighbour.name,
+                    _PAIR_RUNS,
+                    _PAIR_LIMIT_NS,
+                    len({lane for _, lane in pair.others}),
+                )
             )
             batch = measure_batch(
                 self._engine,
@@ -253,8 +259,8 @@ class Profiler:
                 _PAIR_RUNS,
                 go_on=go_on,
                 how=Measurement(
-                    Condition(neighbour=pair.neighbour),
-                    beside=(pair.other, self._index(pair.other_lane)),
+                    Condition(pair.stress, neighbour=pair.neighbour),
+                    beside=tuple((other, self._index(lane)) for other, lane in pair.others),
                 ),
             )
             self._profiles.add(Profile(pair.key, pair.sha256, (batch,)))

@@ -378,6 +378,7 @@ class Registrar:
             load_note=loaded,
             neighbours=self._claims.neighbours(admitted.lane),
             slowed=slowed,
+            unknown=admitted.unknown,
         )
         rationale = self._log.make(reason)
         if publish:

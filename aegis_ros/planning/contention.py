@@ -3,55 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
+from aegis_ros.planning.beside import (
+    Loads,
+    MeasurePair,
+    PairRun,
+    Placed,
+    Ran,
+    Verify,
+    crowd,
+    loaded_lanes,
+    several,
+)
 from aegis_ros.planning.candidate import Candidate, Options
+from aegis_ros.planning.cutting import cut_budget
 from aegis_ros.planning.early_exit import plan_for
 from aegis_ros.planning.refusal import Refusal
-from aegis_ros.rationale.admission import BesideBudget, MeasuredBudget
+from aegis_ros.rationale.admission import BesideBudget, DeclaredBudget, MeasuredBudget
 from aegis_ros.rationale.rejection import NotMeasuredBeside
-from aegis_ros.spec import DeviceSpec, TaskSpec
-from aegis_ros.wcet import KnownProfiles, Neighbour, Place, ProfileKey, contended, unmeasured
+from aegis_ros.spec import DeviceSpec
+from aegis_ros.wcet import (
+    KnownProfiles,
+    Neighbour,
+    Place,
+    Profile,
+    ProfileKey,
+    Stress,
+    contended,
+    unmeasured,
+)
 
-__all__ = ["Contention", "MeasurePair", "PairRun", "Placed", "at_least"]
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A task on a lane."""
-
-    candidate: Candidate
-    lane: str
-
-
-@dataclass(frozen=True, slots=True)
-class PairRun:
-    """Runs that are lacking of a network while another one runs on another lane.
-
-    Attributes:
-        spec: the task whose network is timed.
-        compiled: its network.
-        key: of its profile.
-        sha256: of its file.
-        lane: where it runs.
-        neighbour: what is noted of the other.
-        other: the network that runs beside it.
-        other_lane: where that runs.
-    """
-
-    spec: TaskSpec
-    compiled: CompiledNetwork
-    key: ProfileKey
-    sha256: str
-    lane: str
-    neighbour: Neighbour
-    other: CompiledNetwork
-    other_lane: str
-
-
-MeasurePair = Callable[[PairRun], None]
+__all__ = ["Contention", "Loads", "MeasurePair", "PairRun", "Placed", "Verify", "at_least"]
 
 
 class Contention:
@@ -152,10 +137,12 @@ class Contention:
         measure: MeasurePair | None,
         *,
         assumed: Fraction | None = None,
+        verify: Verify | None = None,
     ) -> Candidate:
         """Return a task with the budgets that hold while the other lanes run these tasks.
 
-        Declared budgets are taken to hold there already.
+        They are never less than what was measured while several other lanes were busy at once, or
+        loaded, as far as that was measured.
 
         Args:
             candidate: with the budgets it has where other lanes are idle.
@@ -164,6 +151,7 @@ class Contention:
             measure: called for what was never measured; ``None`` where that is not possible now.
             assumed: how many times longer than alone it takes beside those that it was never
                 measured with; ``None`` to refuse them.
+            verify: measures that, as far as it was not; ``None`` where the pairs have to do.
 
         Raises:
             Refusal: it was not measured beside one of them, and cannot be now.
@@ -171,8 +159,10 @@ class Contention:
         around = self.slowed_by(lane)
         busy = [[each for each in others if each.lane == where] for where in around]
         busy = [each for each in busy if each]
-        if not busy or candidate.wcet_source == "declared":
+        if not busy:
             return candidate
+        if candidate.wcet_source == "declared":
+            return self._declared(candidate, lane, busy)
         if candidate.wcet_source == "estimated":
             return self._estimated(candidate, lane, busy, assumed)
         key = self._key_of(candidate)
@@ -196,19 +186,28 @@ class Contention:
                         candidate.prepared.digest,
                         self.own_lane(lane, each.lane),
                         seen,
-                        each.candidate.compiled,
-                        each.lane,
+                        ((each.candidate.compiled, each.lane),),
                     )
                 )
         profile = self._profiles.get(key)
         lacking = set(all_of_them if profile is None else unmeasured(profile, all_of_them))
         if profile is None or (lacking and assumed is None):
             raise Refusal(self._not_measured(candidate, lane, busy, lacking))
-        found = contended(profile, lanes, assumed)
+        if verify is not None:
+            self._verify(candidate, lane, busy, profile=profile, verify=verify)
+            profile = self._profiles.get(key) or profile
+        found = contended(profile, lanes, assumed, self._where(lane))
         basis = candidate.wcet_basis
         if found.neighbour is not None:
             decided = MeasuredBudget(found.decided.sentence, found.decided.summary)
-            basis = BesideBudget(found.neighbour.name, len(busy), found.alone_ns, decided)
+            basis = BesideBudget(
+                found.neighbour.name,
+                len(busy),
+                found.alone_ns,
+                decided,
+                found.at_once_ns,
+                at_once=found.neighbour.place is Place.AT_ONCE,
+            )
         total_ns = found.total_ns if len(found.budgets_ns) > 1 else 0
         return replace(
             candidate,
@@ -222,6 +221,8 @@ class Contention:
         lane: str,
         running: Mapping[str, Placed],
         measure: MeasurePair | None,
+        *,
+        verify: Verify | None = None,
     ) -> tuple[Options, dict[str, Candidate]]:
         """Return a new task on one lane, and the running ones whose budgets grow beside it.
 
@@ -232,23 +233,86 @@ class Contention:
             lane: one that it may go to.
             running: by name, all that is placed.
             measure: as for :meth:`beside`.
+            verify: as for :meth:`beside`.
 
         Raises:
             Refusal: as :meth:`beside`.
         """
-        own = self.beside(options.on(lane), lane, tuple(running.values()), measure)
+        own = self.beside(options.on(lane), lane, tuple(running.values()), measure, verify=verify)
         new = Placed(own, lane)
         grown = {}
         for name, each in running.items():
             if each.lane not in self.slowed_by(lane):
                 continue
             others = [other for key, other in running.items() if key != name]
-            after = at_least(
-                self.beside(each.candidate, each.lane, [*others, new], measure), each.candidate
-            )
+            beside = self.beside(each.candidate, each.lane, [*others, new], measure, verify=verify)
+            after = at_least(beside, each.candidate)
             if after.plan != each.candidate.plan:
                 grown[name] = after
         return replace(options, candidates=(replace(own, lanes=(lane,)),)), grown
+
+    def _verify(
+        self,
+        candidate: Candidate,
+        lane: str,
+        busy: Sequence[Sequence[Placed]],
+        *,
+        profile: Profile,
+        verify: Verify,
+    ) -> None:
+        """Measure a task with all lanes busy that are, and with all of them loaded."""
+        key = self._key_of(candidate)
+        at_work = [
+            [Ran(self._seen(each, lane), each.candidate.compiled, each.lane) for each in there]
+            for there in busy
+        ]
+        loads = [(there[0].lane, verify.loads(there[0].lane)) for there in busy]
+        loaded = {
+            stress: [
+                Ran(self.neighbour(own[stress], f"{stress} load", at, lane), own[stress], at)
+                for at, own in loads
+                if stress in own
+            ]
+            for stress in Stress
+        }
+        for stress, parts in (*several(profile, at_work), *loaded_lanes(loaded)):
+            alone = parts[0][0] if len(parts) == 1 else None
+            run = PairRun(
+                candidate.spec,
+                candidate.compiled,
+                key,
+                candidate.prepared.digest,
+                self.own_lane(lane, alone.lane) if alone is not None else lane,
+                alone.seen if alone is not None else crowd(parts, self._where(lane)),
+                tuple((each.network, each.lane) for part in parts for each in part),
+                stress,
+            )
+            if unmeasured(self._profiles.get(key) or profile, [run.neighbour]):
+                verify.measure(run)
+
+    def _where(self, lane: str) -> str:
+        """Return what matters of a lane where several others are busy at once.
+
+        Streams of a GPU have priorities: which of the others go first.
+        """
+        if self._alike[lane]:
+            return ""
+        return f"lane {self._lanes.index(lane) + 1} of {len(self._lanes)}"
+
+    def declared_as_they_are(
+        self, new: Placed, running: Mapping[str, Placed]
+    ) -> tuple[tuple[str, str], ...]:
+        """Return running tasks whose declared budgets say nothing of a new one beside them.
+
+        Each with its lane.
+        """
+        found = []
+        for name, each in running.items():
+            if each.candidate.wcet_source == "declared" and each.lane in self.slowed_by(new.lane):
+                basis = self._declared(each.candidate, each.lane, [[new]]).wcet_basis
+                if isinstance(basis, DeclaredBudget) and basis.unmeasured:
+                    found.append((name, each.lane))
+        return tuple(found)
 
     def _seen(self, other: Placed, own: str) -> Neighbour:
         candidate = other.candidate
@@ -269,6 +333,37 @@ class Contention:
         )
         return NotMeasuredBeside(candidate.spec.name, lane, names, self._common[lane])
 
+    def _declared(
+        self, candidate: Candidate, lane: str, busy: Sequence[Sequence[Placed]]
+    ) -> Candidate:
+        """Return a declared budget, which is one alone, longer by as much as was measured.
+
+        Nothing is measured for it: beside whom it never was, it is taken as it is, and says so.
+        """
+        spec, compiled = candidate.spec, candidate.compiled
+        names = tuple(dict.fromkeys(each.candidate.spec.name for part in busy for each in part))
+        lanes = [[self._seen(each, lane) for each in there] for there in busy]
+        key = self._key_of(candidate)
+        found = [self._profiles.get(each) for each in (key, replace(key, network=compiled.key))]
+        profile = next((each for each in found if each and each.apart() is not None), None)
+        lacking, slowdown = names, Fraction(1)
+        if profile is not None:
+            met = unmeasured(profile, [each for part in lanes for each in part])
+            lacking = tuple(
+                dict.fromkeys(
+                    each.candidate.spec.name
+                    for part in busy
+                    for each in part
+                    if self._seen(each, lane) in met
+                )
+            )
+            whole = contended(profile, lanes, Fraction(1), self._where(lane))
+            slowdown = Fraction(whole.total_ns, whole.alone_ns)
+        declared = cut_budget(spec.wcet_ns, compiled.segments, compiled.shares)
+        budgets = tuple(-int(-part * slowdown // 1) for part in declared)
+        basis = DeclaredBudget(spec.wcet_ns, names, float(slowdown), lacking)
+        return replace(candidate, plan=plan_for(spec, compiled, budgets), wcet_basis=basis)
+
     def _estimated(
         self,
         candidate: Candidate,
@@ -284,7 +379,7 @@ class Contention:
         lacking = set(all_of_them if profile is None else unmeasured(profile, all_of_them))
         if profile is None or (lacking and assumed is None):
             raise Refusal(self._not_measured(candidate, lane, busy, lacking))
-        whole = contended(profile, lanes, assumed)
+        whole = contended(profile, lanes, assumed, self._where(lane))
         slowdown = Fraction(whole.total_ns, whole.alone_ns)
         budgets = tuple(-int(-part * slowdown // 1) for part in candidate.plan.budgets_ns)
         total = -int(-candidate.work_ns * slowdown // 1)

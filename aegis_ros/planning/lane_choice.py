@@ -24,7 +24,8 @@ class Admitted:
     changes for any of them or for the new one; else ``None``. ``moves`` are running tasks that go
     to other lanes before it comes. ``chains`` is the proof of all chains with the new task;
     ``None`` where there are none. ``grown`` are running tasks on other lanes, with the budgets that
-    they have beside it. ``generators`` is what those may do beside it.
+    they have beside it. ``generators`` is what those may do beside it. ``unknown`` are running
+    tasks whose declared budgets say nothing of it, each with its lane.
     """
 
     lane: str
@@ -35,6 +36,7 @@ class Admitted:
     chains: ChainsVerdict | None = None
     grown: Mapping[str, Candidate] = field(default_factory=dict)
     generators: tuple[GeneratorAnswer, ...] = ()
+    unknown: tuple[tuple[str, str], ...] = ()
 
 
 def least_slack(assignment: Assignment) -> float:

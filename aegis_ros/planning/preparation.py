@@ -170,6 +170,10 @@ class Preparation:
             raise Refusal(NoSuchLane(spec.name, spec.lane, self._lanes))
         return tuple(each for each in self._classes if not spec.lane or spec.lane in each.lanes)
 
+    def backend_of(self, lane: str) -> str:
+        """Return the name of a lane's backend."""
+        return next(each.backend for each in self._classes if lane in each.lanes)
+
     def profile_key(self, spec: TaskSpec, compiled: CompiledNetwork) -> ProfileKey:
         """Return the key of the profile of a task's network, on the first of its lane classes."""
         return self._profile_key(compiled, self.lane_classes(spec)[0])

@@ -439,6 +439,7 @@ def _configured_set(
     from aegis_ros.planning.foresight import foresee
     from aegis_ros.planning.preparation import Preparation
     from aegis_ros.planning.refusal import Refusal
+    from aegis_ros.planning.set_cautions import cautions
     from aegis_ros.wcet import ProfileStore
 
     if not spec.tasks and not spec.generators:
@@ -484,7 +485,8 @@ def _configured_set(
         warnings=tuple(
             f"An orchestrator on this machine would refuse the file: {places.located(mistake)}"
             for mistake in absent_cores(spec.device, backends, pinnable_cores())
-        ),
+        )
+        + cautions([each.candidate for each in foreseen]),
     )
 
 

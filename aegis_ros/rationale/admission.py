@@ -43,9 +43,19 @@ class BudgetBasis:
 
 @dataclass(frozen=True, slots=True)
 class DeclaredBudget(BudgetBasis):
-    """The budget is the one that was declared."""
+    """The budget is the one that was declared, which is that of the network alone.
+
+    Attributes:
+        budget_ns: the declared one.
+        beside: tasks on other lanes that slow it.
+        slowdown: how many times longer it takes beside them, as far as that was measured.
+        unmeasured: those of them that it was never measured beside.
+    """
 
     budget_ns: int
+    beside: tuple[str, ...] = ()
+    slowdown: float = 1.0
+    unmeasured: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +93,16 @@ class BesideBudget(BudgetBasis):
         lanes: how many other lanes count; with more than one, slowdowns were multiplied.
         alone_ns: the budget where nothing runs on other lanes.
         basis: how the budget beside that one follows from the runs that were measured.
+        at_once_ns: the budget of runs with several other lanes busy at once; 0 for never measured.
+        at_once: whether that is the largest: ``neighbour`` are then all that ran.
     """
 
     neighbour: str
     lanes: int
     alone_ns: int
     basis: BudgetBasis
+    at_once_ns: int = 0
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +290,7 @@ class TaskAdmitted(Reason):
         chains: what is proven, end to end, of the chains that it is part of.
         shared: other orchestrators on what its lane computes on, which the proof does not count.
         slowed: running tasks on other lanes whose budgets grow.
+        unknown: running tasks on other lanes whose declared budgets stay, each with its lane.
         results: on what the budget was measured, where that depends on what is found.
         rows: how many rows its results have at most, where nobody said how many are wanted.
     """
@@ -307,6 +322,7 @@ class TaskAdmitted(Reason):
     slowed: tuple[SlowedTask, ...] = ()
     results: ResultsMeasured | None = None
     rows: RowsKept | None = None
+    unknown: tuple[tuple[str, str], ...] = ()
 
     def tested(self) -> Inequality:
         """Return the inequality that decided."""

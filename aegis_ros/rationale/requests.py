@@ -21,6 +21,7 @@ __all__ = [
     "Measuring",
     "MeasuringBeside",
     "NotClaimed",
+    "NotLoaded",
     "NotTraced",
     "ProfilesNotKept",
     "StateExposed",
@@ -146,7 +147,7 @@ class Measuring(Reason):
 
 @dataclass(frozen=True, slots=True)
 class MeasuringBeside(Reason):
-    """A network is measured while another one runs on another lane."""
+    """A network is measured while others run on so many other lanes."""
 
     decision = Decision.INFORMED
     rule = Rule.WCET_PROFILE
@@ -155,6 +156,7 @@ class MeasuringBeside(Reason):
     neighbour: str
     runs: int
     limit_ns: int
+    lanes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +343,18 @@ class StoreDamaged(Reason):
 
     store: str
     moved_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotLoaded(Reason):
+    """Nothing is measured beside a load of a lane: the load cannot run there."""
+
+    decision = Decision.INFORMED
+    rule = Rule.WCET_PROFILE
+
+    lane: str
+    load: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)

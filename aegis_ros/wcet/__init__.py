@@ -1,5 +1,6 @@
 """Execution-time profiles: statistics and storage."""
 
+from aegis_ros.wcet.at_once import at_once
 from aegis_ros.wcet.budget import Budget, budget, runs_needed
 from aegis_ros.wcet.condition import (
     PATTERN,
@@ -16,6 +17,7 @@ from aegis_ros.wcet.contention import (
     contended,
     slowed_ns,
     unmeasured,
+    worst_of_each,
 )
 from aegis_ros.wcet.independence import IidTests, iid_tests
 from aegis_ros.wcet.known import KnownMemory, KnownProfiles, RememberedProfiles
@@ -47,6 +49,7 @@ __all__ = [
     "Stress",
     "Tail",
     "alone",
+    "at_once",
     "budget",
     "contended",
     "fit_tail",
@@ -55,4 +58,5 @@ __all__ = [
     "runs_needed",
     "slowed_ns",
     "unmeasured",
+    "worst_of_each",
 ]

@@ -33,10 +33,14 @@ class Cache(StrEnum):
 
 
 class Place(StrEnum):
-    """Where another network runs: right before on the same lane, or all the time on another."""
+    """Where another network runs: right before on the same lane, or all the time on another.
+
+    ``at once``: not one network, but one on each of several other lanes, or some in turn.
+    """
 
     AFTER = "after"
     BESIDE = "beside"
+    AT_ONCE = "at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class Neighbour:
     """Another network that a network was measured with.
 
     Attributes:
-        network: what its own times are kept under.
+        network: what its own times are kept under; of several at once, all of them
+            (:func:`~aegis_ros.wcet.at_once.at_once`).
         place: where it runs.
         lane: what matters of the other lane that it runs on, in words; empty where lanes are alike.
         name: of its task, for people; two tasks of one network are one neighbour.
@@ -58,6 +63,8 @@ class Neighbour:
     @property
     def label(self) -> str:
         """The neighbour in a few words."""
+        if self.place is Place.AT_ONCE:
+            return f"beside {self.name} at once"
         where = f" ({self.lane})" if self.lane else ""
         return f"{self.place} {self.name}{where}"
 

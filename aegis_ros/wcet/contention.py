@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from aegis_ros.wcet.at_once import crowds
 from aegis_ros.wcet.budget import Budget
-from aegis_ros.wcet.condition import Cache, Condition, Neighbour, Stress
+from aegis_ros.wcet.condition import Cache, Condition, Neighbour, Place, Stress
 from aegis_ros.wcet.profile import Profile
 
-__all__ = ["LEAST_PAIR_RUNS", "Contended", "contended", "slowed_ns", "unmeasured"]
+__all__ = ["LEAST_PAIR_RUNS", "Contended", "contended", "slowed_ns", "unmeasured", "worst_of_each"]
 
 LEAST_PAIR_RUNS = 10
 """Runs beside a neighbour below which they count as not measured."""
@@ -26,6 +27,7 @@ class Contended:
         alone_ns: the same where nothing runs on other lanes.
         neighbour: beside whom a whole run takes longest; ``None`` where nobody makes it longer.
         decided: the budget of a whole run beside that one, or alone.
+        at_once_ns: of a whole run while several other lanes are busy, as measured; 0 for never.
     """
 
     budgets_ns: tuple[int, ...]
@@ -33,6 +35,7 @@ class Contended:
     alone_ns: int
     neighbour: Neighbour | None
     decided: Budget
+    at_once_ns: int = 0
 
 
 def unmeasured(profile: Profile, neighbours: Sequence[Neighbour]) -> tuple[Neighbour, ...]:
@@ -45,9 +48,15 @@ def unmeasured(profile: Profile, neighbours: Sequence[Neighbour]) -> tuple[Neigh
 
 
 def contended(
-    profile: Profile, lanes: Sequence[Sequence[Neighbour]], assumed: Fraction | None = None
+    profile: Profile,
+    lanes: Sequence[Sequence[Neighbour]],
+    assumed: Fraction | None = None,
+    where: str = "",
 ) -> Contended:
     """Return what a network takes at most while any one of the neighbours runs on each lane.
+
+    What was measured while several lanes were busy at once counts where that may happen: the
+    budget is never less, whatever the pairs say.
 
     Args:
         profile: with runs beside each neighbour. Loads that it was measured beside count on every
@@ -55,6 +64,7 @@ def contended(
         lanes: who may run on each other lane; lanes without anybody count for nothing.
         assumed: how many times longer than alone it takes beside neighbours that it was never
             measured with; ``None`` to refuse them.
+        where: what matters of its own lane; empty where lanes are alike.
 
     Raises:
         ValueError: nothing was measured alone, or beside one of them.
@@ -74,10 +84,15 @@ def contended(
         [guess if each in lacking else _worst(profile, each) for each in lane] for lane in around
     ]
 
+    met = crowds(profile, [lane for lane in lanes if lane], where)
+    short = unmeasured(profile, met)
+    together = {each: _worst(profile, each) for each in met if each not in short}
+
     def bound(part: int | None) -> int:
         """Return the budget of a segment, or of the whole for ``None``."""
         worst = alone.total_ns() if part is None else alone.budgets()[part].value_ns
-        return slowed_ns(usual[part], worst, [[each[part] for each in lane] for lane in busy])
+        pairs = slowed_ns(usual[part], worst, [[each[part] for each in lane] for lane in busy])
+        return max([pairs, *(each[part] for each in together.values())])
 
     budgets = tuple(bound(part) for part in range(profile.segments))
     total = min(sum(budgets), max(*budgets, bound(None)))
@@ -86,21 +101,30 @@ def contended(
         for lane, taken in zip(around, busy, strict=True)
         for each, worst in zip(lane, taken, strict=True)
     ]
+    at_once_ns = max((each[None] for each in together.values()), default=0)
+    if at_once_ns == total:
+        found += [(each[None], crowd) for crowd, each in together.items()]
     neighbour = max(found, key=lambda item: item[0], default=(0, None))[1]
     if neighbour is None or neighbour in lacking or total <= alone.total_ns():
-        return Contended(budgets, total, alone.total_ns(), None, alone.deciding_total()[1])
+        alone_budget = alone.deciding_total()[1]
+        return Contended(budgets, total, alone.total_ns(), None, alone_budget, at_once_ns)
     deciding = max(
         (profile.total_of(condition) for condition in _beside(profile, neighbour)),
         key=lambda item: item.value_ns,
     )
-    return Contended(budgets, total, alone.total_ns(), neighbour, deciding)
+    return Contended(budgets, total, alone.total_ns(), neighbour, deciding, at_once_ns)
+
+
+def worst_of_each(profile: Profile, lanes: Sequence[Sequence[Neighbour]]) -> tuple[Neighbour, ...]:
+    """Return for each lane that is busy beside whom of it a whole run takes longest."""
+    return tuple(max(lane, key=lambda each: _worst(profile, each)[None]) for lane in lanes if lane)
 
 
 def slowed_ns(alone_ns: int, worst_ns: int, beside: Sequence[Sequence[int]]) -> int:
     """Return what a step takes at most while each other lane runs any one of its tasks.
 
     One other lane: the worst that was measured beside its tasks. With several, the slowdowns by
-    each are multiplied, since no runs beside several at once were measured.
+    each are multiplied.
 
     Args:
         alone_ns: its budget alone, with warm caches: what slowdowns are relative to.
@@ -122,7 +146,9 @@ def _loads(profile: Profile, lane: str) -> list[Neighbour]:
     found = [
         each.neighbour
         for each in profile.conditions
-        if each.neighbour is not None and each.stress is not Stress.NONE
+        if each.neighbour is not None
+        and each.neighbour.place is Place.BESIDE
+        and each.stress is not Stress.NONE
     ]
     short = unmeasured(profile, found)
     return [each for each in dict.fromkeys(found) if each.lane == lane and each not in short]

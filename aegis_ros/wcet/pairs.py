@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aegis_ros.wcet.condition import Cache, Condition, Neighbour, Stress
+from aegis_ros.wcet.condition import Cache, Condition, Neighbour, Place, Stress
 from aegis_ros.wcet.profile import Profile
 
 __all__ = ["Pair", "alone", "pairs"]
@@ -40,7 +40,7 @@ def pairs(profile: Profile) -> tuple[Pair, ...]:
     found = [
         _pair(profile, condition)
         for condition in profile.conditions
-        if condition.neighbour is not None
+        if condition.neighbour is not None and condition.neighbour.place is not Place.AT_ONCE
     ]
     return tuple(each for each in found if each is not None)
 

@@ -90,7 +90,7 @@ class Profile:
         kept = tuple(
             batch
             for batch in self.batches
-            if (other := batch.condition.neighbour) is None or other.place is not Place.BESIDE
+            if (other := batch.condition.neighbour) is None or other.place is Place.AFTER
         )
         return replace(self, batches=kept) if kept else None
 

@@ -56,7 +56,9 @@ class FakeEngine:
         refuses_start: why it does not start; empty where it does.
         divides: whether that is of a whole network, in equal segments.
         slowdown: by what factor a network takes longer beside another one.
+        at_once: the same beside several; 0 for as beside one.
         measured_beside: lanes of each such measurement: own, other.
+        beside: the same with all others at once, and the keys of what ran there.
         running: task that runs on a lane, by index.
         generators: language models that are loaded.
         token_ns: what each part of a language model's chunk takes a token when it is measured, and
@@ -115,7 +117,9 @@ class FakeEngine:
         self.run_ns_on: dict[int, int] = {}
         self.divides = False
         self.slowdown = 1.0
+        self.at_once = 0.0
         self.measured_beside: list[tuple[int, int]] = []
+        self.beside: list[tuple[int, tuple[tuple[str, int], ...]]] = []
         self.calls: list[tuple[str, int]] = []
         self.refuses_start = ""
         self.refuses_load = False
@@ -277,11 +281,15 @@ class FakeEngine:
         beside = how.get("beside", ())
         if beside:
             self.measured_beside += [(lane, other) for _, other in beside]
+            ran = tuple((network.key, other) for network, other in beside)
+            self.beside.append((lane, ran))
         else:
             self.measured += not how.get("cold", False)
             self.measured_on.append(lane)
         self.while_measuring()
         factor = self.slowdown if beside else 1.0
+        if len(beside) > 1 and self.at_once:
+            factor = self.at_once
         taken_ns = round(self.run_ns_on.get(lane, self.run_ns) * factor)
         if self.divides:
             taken_ns //= compiled.segments

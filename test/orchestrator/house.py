@@ -18,6 +18,7 @@ from aegis_ros.engine import (
 from aegis_ros.orchestrator import Orchestrator, Stream
 from aegis_ros.rationale import Rationale
 from aegis_ros.spec import (
+    Contend,
     DeviceSpec,
     GeneratorSpec,
     LaneSpec,
@@ -46,6 +47,7 @@ class House:
         sms: Sequence[int | None] = (),
         node: str = "/orchestrator",
         generators: Sequence[GeneratorSpec] = (),
+        contention: Contend = Contend.TOGETHER,  # loads do not fit into so small an arena
     ) -> None:
         self.node = node
         self.folder = folder
@@ -60,6 +62,7 @@ class House:
                 ),
                 arena_bytes=arena_mib * 1024 * 1024,
                 switch_ns=0,
+                contention=contention,
             ),
             models=ModelsSpec((str(folder),)),
             tasks=tasks,

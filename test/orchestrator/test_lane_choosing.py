@@ -171,7 +171,8 @@ def test_what_was_chosen_is_admitted_as_it_was_planned_and_reported_first(tmp_pa
     assert robot.reported[0].reason == chosen
     assert robot.reported[0].rule is Rule.LANE_CHOICE
     assert "3 lanes: least slack" in robot.reported[0].sentence
-    assert robot.engines[-1].measured_beside == []  # all that it needs is known
+    # All pairs are known. What three lanes do at once is verified where a task joins two others.
+    assert [len(ran) for _, ran in robot.engines[-1].beside] == [2, 2, 2]
     orchestrator.cleanup()
 
 

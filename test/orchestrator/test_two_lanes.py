@@ -13,8 +13,8 @@ from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.planning.candidate import Candidate
 from aegis_ros.rationale.admission import TaskAdmitted
 from aegis_ros.rationale.rejection import OthersLate
-from aegis_ros.spec import LaneSpec, TaskSpec
-from aegis_ros.wcet import Batch, Condition, Profile, ProfileStore
+from aegis_ros.spec import Contend, LaneSpec, TaskSpec
+from aegis_ros.wcet import Batch, Condition, Profile, ProfileStore, Stress
 from test.orchestrator.house import MS, House
 
 STATE = "real"
@@ -27,7 +27,13 @@ def backend() -> str:
 
 
 @pytest.fixture
-def orchestrator(tmp_path: Path, backend: str) -> Iterator[Orchestrator]:
+def contention() -> Contend:
+    """Return what tasks are measured with when another one is admitted."""
+    return Contend.PAIRS
+
+
+@pytest.fixture
+def orchestrator(tmp_path: Path, backend: str, contention: Contend) -> Iterator[Orchestrator]:
     """One engine with two lanes of one device, at rest."""
     house = House(tmp_path)
     device = replace(
@@ -36,6 +42,7 @@ def orchestrator(tmp_path: Path, backend: str) -> Iterator[Orchestrator]:
         lanes=(LaneSpec("left"), LaneSpec("right")),
         arena_bytes=1 << 30,
         realtime_priority=0,
+        contention=contention,
     )
     made = Orchestrator(
         replace(house.spec, device=device),
@@ -93,6 +100,21 @@ def test_the_budget_is_the_largest_of_alone_and_beside_the_other_lane(
     reason = answer.rationale.reason
     assert isinstance(reason, TaskAdmitted)
     assert {each.task for each in reason.slowed} <= {"first"}
+
+
+@pytest.mark.parametrize("contention", [Contend.LOADS])
+def test_each_is_measured_while_the_other_lane_is_loaded(
+    orchestrator: Orchestrator, tmp_path: Path
+) -> None:
+    for name, lane in (("first", "left"), ("second", "right")):
+        answer = orchestrator.register(task(tmp_path, name, lane))
+        assert answer.accepted, answer.rationale.sentence
+    found = profile_of(tmp_path, orchestrator, "first")
+    loads = {each.stress: each for each in found.conditions if each.stress is not Stress.NONE}
+    assert set(loads) == {Stress.MEMORY, Stress.COMPUTE}
+    largest = max(found.total_of(each).value_ns for each in found.conditions)
+    assert admitted(orchestrator, "first").work_ns >= largest
+    assert all(len(found.of(each)) >= 20 for each in loads.values())
 
 
 def test_a_rejection_names_whom_the_newcomer_would_make_late(

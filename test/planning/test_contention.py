@@ -16,7 +16,7 @@ from aegis_ros.planning.contention import Contention
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.admission import BesideBudget, SlowedTask, TaskAdmitted
 from aegis_ros.rationale.rejection import NotMeasuredBeside, OthersLate
-from aegis_ros.spec import DeviceSpec, LaneSpec, TaskSpec
+from aegis_ros.spec import Contend, DeviceSpec, LaneSpec, TaskSpec
 from aegis_ros.wcet import ProfileKey, RememberedProfiles
 from test.orchestrator.house import MS, House
 
@@ -278,11 +278,41 @@ def refuse_second(house: House) -> Any:
     return change
 
 
-def test_declared_budgets_are_taken_to_hold_beside_others(house: House) -> None:
+def test_a_declared_budget_beside_what_it_was_never_measured_with_is_taken_and_says_so(
+    house: House,
+) -> None:
+    orchestrator = house.start(active=False)
+    first = task(house, "measured", lane="lane1", preprocess={"size": [8, 16]})
+    assert orchestrator.register(first).accepted
+    answer = orchestrator.register(house.task("declared", lane="lane0"))
+    assert answer.accepted, answer.rationale.sentence
+    assert proven(house) == {"declared": 10 * MS, "measured": BESIDE}
+    assert "measured on other lanes may slow it, which no budget counts" in (
+        answer.rationale.sentence
+    )
+    assert "without wcet_ms admission does" in answer.rationale.sentence
+    orchestrator.unregister("measured")
+    again = orchestrator.register(replace(first, name="later"))
+    assert again.accepted, again.rationale.sentence
+    assert "declared (lane lane0) may be slowed beside it, which its declared budget does not" in (
+        again.rationale.sentence
+    )
+
+
+def test_a_declared_budget_is_that_alone_and_grows_as_much_as_was_measured(house: House) -> None:
     orchestrator = house.start(active=False)
     assert orchestrator.register(house.task("declared", lane="lane0")).accepted
-    assert orchestrator.register(task(house, "measured", lane="lane1")).accepted
-    assert proven(house) == {"declared": 10 * MS, "measured": BESIDE}
+    # The same network: it is measured beside itself for the newcomer.
+    answer = orchestrator.register(task(house, "measured", lane="lane1"))
+    assert answer.accepted and "declared on lane lane0 may take 20.00 ms instead of 10.00 ms" in (
+        answer.rationale.sentence
+    )
+    assert proven(house) == {"declared": 20 * MS, "measured": BESIDE}
+    assert budgets(house)["declared"] == (20 * MS,)
+    orchestrator.unregister("declared")
+    answer = orchestrator.register(house.task("declared", lane="lane0"))
+    assert "10.00 ms declared, 2.00 times that beside others" in answer.rationale.sentence
+    assert proven(house)["declared"] == 20 * MS, "not twice longer again"
 
 
 def test_with_several_other_lanes_slowdowns_multiply(
@@ -297,6 +327,100 @@ def test_with_several_other_lanes_slowdowns_multiply(
         assert orchestrator.register(task(house, f"on{index}", lane=f"lane{index}")).accepted
     (budget_ns,) = set(proven(house).values())
     assert ALONE * 1.5 * 1.5 <= budget_ns < ALONE * 1.5 * 1.5 + 10  # each is rounded up
+
+
+@pytest.fixture
+def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    """Three lanes of one device: 5 ms alone, half longer beside one other, more beside two."""
+    shared = replace(SimulatedBackend.capabilities, contends="the device")
+    monkeypatch.setattr(SimulatedBackend, "capabilities", shared)
+    made = House(tmp_path, lanes=3)
+    made.engine.slowdown = 1.5
+    made.engine.at_once = 4.0
+    return made
+
+
+def sized(house: House, name: str, width: int, **changes: Any) -> TaskSpec:
+    """A task with a network of its own."""
+    return task(house, name, preprocess={"size": [8, width]}, **changes)
+
+
+def key_of(house: House, name: str) -> str:
+    entry = house.orchestrator._admitted.get(name)
+    assert entry is not None
+    return entry.candidate.compiled.key
+
+
+def test_pairs_bound_a_newcomer_first_and_then_all_lanes_are_busy_at_once(three: House) -> None:
+    orchestrator = three.start(active=False)
+    for index, name in enumerate(("one", "two", "three")):
+        spec = sized(three, name, 8 + 8 * index, lane=f"lane{index}")
+        answer = orchestrator.register(spec)
+        assert answer.accepted, answer.rationale.sentence
+    one, two, third = (key_of(three, name) for name in ("one", "two", "three"))
+    # With two tasks there are pairs alone; the third is measured in each pair, then with all.
+    assert three.engine.beside[:2] == [(1, ((one, 0),)), (0, ((two, 1),))]
+    of_third = three.engine.beside[2:]
+    alone, together = of_third[:4], of_third[4:]
+    assert all(len(ran) == 1 for _, ran in alone)
+    assert {(lane, frozenset(ran)) for lane, ran in together} == {
+        (0, frozenset({(two, 1), (third, 2)})),
+        (1, frozenset({(one, 0), (third, 2)})),
+        (2, frozenset({(one, 0), (two, 1)})),
+    }
+    assert len(together) == 3, "who runs alone on its lane is all of it and its worst"
+    assert set(proven(three).values()) == {ALONE * 4}
+    assert proven_as_budgets(three) == budgets(three)
+    assert "at once" in answer.rationale.sentence
+    three.restart()
+    assert set(proven(three).values()) == {ALONE * 4} and three.engine.beside == []
+
+
+def test_networks_of_one_lane_take_turns_there_and_the_worst_of_each_runs_back_to_back(
+    three: House,
+) -> None:
+    orchestrator = three.start(active=False)
+    lanes = {"one": "lane0", "two": "lane1", "three": "lane1", "four": "lane2"}
+    for index, (name, lane) in enumerate(lanes.items()):
+        assert orchestrator.register(sized(three, name, 8 + 8 * index, lane=lane)).accepted
+    one, two, third = (key_of(three, name) for name in ("one", "two", "three"))
+    ran = [frozenset(ran) for lane, ran in three.engine.beside if lane == 2 and len(ran) > 1]
+    assert ran[0] == {(one, 0), (two, 1), (third, 1)}
+    assert ran[1] in ({(one, 0), (two, 1)}, {(one, 0), (third, 1)})
+
+
+def test_a_newcomer_that_is_too_much_only_with_all_others_goes_elsewhere(three: House) -> None:
+    orchestrator = three.start(active=False)
+    urgent = sized(three, "urgent", 8, lane="lane0", deadline_ms=15)
+    assert orchestrator.register(urgent).accepted
+    assert orchestrator.register(sized(three, "other", 16, lane="lane1")).accepted
+    # By the pairs, urgent takes 5.5 * 1.5 * 1.5 = 12.4 ms of its 13 (2 of 15 ms are kept for
+    # publishing); with both lanes busy it takes 5.5 * 4.
+    answer = orchestrator.register(sized(three, "late", 24, lane="lane2"))
+    assert not answer.accepted
+    reason = answer.rationale.reason
+    assert isinstance(reason, OthersLate)
+    assert (reason.other, reason.other_lane, reason.late_ns) == ("urgent", "lane0", 9 * MS)
+    assert proven(three)["urgent"] < 13 * MS and three.names() == ["urgent", "other"]
+    free = orchestrator.register(sized(three, "late", 24))
+    assert free.accepted, free.rationale.sentence
+    lane_of = {each.spec.name: each.lane for each in orchestrator.status().tasks}
+    assert lane_of["late"] == "lane1"
+
+
+def test_pairs_have_to_do_where_the_configuration_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = replace(SimulatedBackend.capabilities, contends="the device")
+    monkeypatch.setattr(SimulatedBackend, "capabilities", shared)
+    house = House(tmp_path, lanes=3, contention=Contend.PAIRS)
+    house.engine.slowdown, house.engine.at_once = 1.5, 4.0
+    orchestrator = house.start(active=False)  # while tasks run, nothing is measured
+    for index in range(3):
+        answer = orchestrator.register(task(house, f"on{index}", lane=f"lane{index}"))
+        assert answer.accepted, answer.rationale.sentence
+    assert {len(ran) for _, ran in house.engine.beside} == {1}
+    assert "never measured with all of them at once" in answer.rationale.sentence
 
 
 def test_streams_are_timed_on_the_lane_of_lowest_priority(

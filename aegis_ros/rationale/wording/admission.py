@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import admission
-from aegis_ros.rationale.wording.units import fewer_frames, ms
+from aegis_ros.rationale.wording.units import fewer_frames, ms, names
 from aegis_ros.rationale.wording.verdicts import verdict_words
 from aegis_ros.rationale.wording.words import words, words_of
 
@@ -43,6 +43,10 @@ def _task_admitted(reason: admission.TaskAdmitted) -> str:
         f"Beside it, {each.task} on lane {each.lane} may take {ms(each.after_ns)} instead of "
         f"{ms(each.before_ns)}, and stays in time"
         for each in reason.slowed
+    ]
+    sentences += [
+        f"{task} (lane {lane}) may be slowed beside it, which its declared budget does not count"
+        for task, lane in reason.unknown
     ]
     sentences += [words(each) for each in reason.shared]
     sentences += [f"It cannot run on other lanes: {each}" for each in reason.barred]
@@ -96,7 +100,17 @@ def _budget(budget: admission.Budget) -> str:
 
 @words_of(admission.DeclaredBudget)
 def _declared(basis: admission.DeclaredBudget) -> str:
-    return "not measured"
+    if not basis.beside:
+        return "not measured"
+    found = "not measured"
+    if basis.slowdown > 1.0:
+        found = f"{ms(basis.budget_ns)} declared, {basis.slowdown:.2f} times that beside others"
+    if not basis.unmeasured:
+        return found if basis.slowdown > 1.0 else f"{found}; others were measured not to slow it"
+    return (
+        f"{found}; {names(basis.unmeasured)} on other lanes may slow it, which no budget counts: "
+        "aegis profile measures by how much, and without wcet_ms admission does"
+    )
 
 
 @words_of(admission.MeasuredBudget)
@@ -106,10 +120,19 @@ def _measured(basis: admission.MeasuredBudget) -> str:
 
 @words_of(admission.BesideBudget)
 def _beside(basis: admission.BesideBudget) -> str:
-    several = ", slowdowns by each other lane multiplied" if basis.lanes > 1 else ""
+    idle = f"{ms(basis.alone_ns)} while other lanes are idle"
+    if basis.at_once:
+        return f"beside {basis.neighbour} at once: {words(basis.basis)}; {idle}"
+    if basis.lanes == 1:
+        return f"beside {basis.neighbour}: {words(basis.basis)}; {idle}"
+    at_once = (
+        f"{ms(basis.at_once_ns)} with several at once"
+        if basis.at_once_ns
+        else "never measured with all of them at once"
+    )
     return (
-        f"beside {basis.neighbour}{several}: {words(basis.basis)}; {ms(basis.alone_ns)} while "
-        "other lanes are idle"
+        f"beside {basis.neighbour}, slowdowns by each other lane multiplied: "
+        f"{words(basis.basis)}; {at_once}; {idle}"
     )
 
 

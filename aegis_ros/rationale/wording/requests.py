@@ -81,8 +81,9 @@ def _measuring(reason: requests.Measuring) -> str:
 
 @words_of(requests.MeasuringBeside)
 def _measuring_beside(reason: requests.MeasuringBeside) -> str:
+    where = "on another lane" if reason.lanes == 1 else f"on {reason.lanes} other lanes at once"
     return (
-        f"{reason.task} was never measured beside {reason.neighbour} on another lane; it is "
+        f"{reason.task} was never measured beside {reason.neighbour} {where}; it is "
         f"measured now ({reason.runs} runs, at most {reason.limit_ns / 1e9:.0f} s)"
     )
 
@@ -212,6 +213,14 @@ def _store_damaged(reason: requests.StoreDamaged) -> str:
     return (
         f"{reason.store} was damaged; it was moved to {reason.moved_to} and replaced by an empty "
         "one"
+    )
+
+
+@words_of(requests.NotLoaded)
+def _not_loaded(reason: requests.NotLoaded) -> str:
+    return (
+        f"nothing is measured beside the {reason.load} load on lane {reason.lane} "
+        f"({reason.problem}); device.contention: together leaves loads out"
     )
 
 
