@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from aegis_ros.analysis.harmony import near_periods
 from aegis_ros.analysis.lane import LaneVerdict, check_lane
 from aegis_ros.analysis.modes import check_modes
 from aegis_ros.analysis.periodic import MAX_PLACES, Followed, cycle_ns, follow, places_in
@@ -21,6 +22,7 @@ from aegis_ros.rationale.verdicts import (
     IdlingUnneeded,
     JitterHidesJobs,
     LateDespiteIdling,
+    NearPeriod,
     NoGapFits,
     NoTableExists,
     PlacesAmbiguous,
@@ -104,7 +106,8 @@ def _critical_window(
         return replace(verdict, finding=JitterHidesJobs(verdict.finding, late))
     run = follow(tasks, switch_ns=switch_ns)
     if run is None:
-        return _beyond(verdict, UndecidedSchedule(verdict.lane, _too_long(tasks, MAX_PLACES)))
+        cycle = _too_long(tasks, MAX_PLACES, lambda near: _idling_helps(near, switch_ns))
+        return _beyond(verdict, UndecidedSchedule(verdict.lane, cycle))
     if run.late:
         due = next(task.deadline_ns for task in tasks if task.name == run.late)
         took = run.late_end_ns - run.late_arrival_ns
@@ -127,6 +130,11 @@ def _critical_window(
     )
 
 
+def _idling_helps(tasks: Sequence[AnalysisTask], switch_ns: int) -> bool:
+    run = follow(tasks, switch_ns=switch_ns)
+    return run is not None and not run.late
+
+
 def _table(
     tasks: Sequence[AnalysisTask], verdict: LaneVerdict, switch_ns: int, limit_s: float
 ) -> tuple[LaneVerdict, TimeTable | None]:
@@ -140,13 +148,18 @@ def _table(
     if table is None and certain:
         return _no(verdict, Rule.TABLE, NoTableExists(verdict.lane)), None
     if table is None:
-        cycle = _too_long(placed, MAX_SOLVED_PLACES)
+
+        def fits(near: Sequence[AnalysisTask]) -> bool:
+            made, _ = make_table(near, switch_ns=switch_ns, limit_s=limit_s)
+            return made is not None and not _starved(made, others, switch_ns)
+
+        cycle = _too_long(placed, MAX_SOLVED_PLACES, fits)
         return _beyond(verdict, UndecidedTable(verdict.lane, cycle)), None
     table = replace(table, event_triggered=tuple(task.name for task in others))
     places = len(table.places)
-    widest = _widest_gap_ns(table)
-    starved = tuple(task.name for task in others if task.longest_ns(switch_ns) > widest)
+    starved = _starved(table, others, switch_ns)
     if starved:
+        widest = _widest_gap_ns(table)
         return _no(
             verdict,
             Rule.TABLE,
@@ -216,12 +229,51 @@ def _beyond(verdict: LaneVerdict, finding: Finding) -> LaneVerdict:
     )
 
 
-def _too_long(tasks: Sequence[AnalysisTask], limit: int) -> CycleTooLong | None:
-    """Return the common cycle of the periods where it is too long to look at."""
+def _too_long(
+    tasks: Sequence[AnalysisTask],
+    limit: int,
+    holds: Callable[[Sequence[AnalysisTask]], bool],
+) -> CycleTooLong | None:
+    """Return the common cycle of the periods where it is too long to look at.
+
+    Periods near by with a short cycle are told where the tasks hold with them.
+    """
     cycle = cycle_ns(tasks)
     if cycle is not None and places_in(tasks, cycle) <= limit:
         return None
-    return CycleTooLong(cycle, limit)
+    near = _with_near_periods(tasks)
+    short = None if near is None else cycle_ns(near)
+    if near is None or short is None or places_in(near, short) > limit or not holds(near):
+        return CycleTooLong(cycle, limit)
+    instead = tuple(
+        NearPeriod(task.name, task.period_ns, other.period_ns)
+        for task, other in zip(tasks, near, strict=True)
+        if task.period_ns != other.period_ns
+    )
+    return CycleTooLong(cycle, limit, instead, short)
+
+
+def _with_near_periods(tasks: Sequence[AnalysisTask]) -> list[AnalysisTask] | None:
+    """Return the tasks with a short common cycle; a deadline that is the period stays so."""
+    near = near_periods([task.period_ns for task in tasks])
+    if near is None:
+        return None
+    return [
+        replace(
+            task,
+            period_ns=period,
+            deadline_ns=period if task.deadline_ns == task.period_ns else task.deadline_ns,
+        )
+        for task, period in zip(tasks, near, strict=True)
+    ]
+
+
+def _starved(table: TimeTable, others: Sequence[AnalysisTask], switch_ns: int) -> tuple[str, ...]:
+    """Return who has a segment that fits in none of the table's gaps."""
+    if not others:
+        return ()
+    widest = _widest_gap_ns(table)
+    return tuple(task.name for task in others if task.longest_ns(switch_ns) > widest)
 
 
 def _widest_gap_ns(table: TimeTable) -> int:

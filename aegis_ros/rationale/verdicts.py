@@ -24,6 +24,7 @@ __all__ = [
     "LateInHighMode",
     "LateWithChainJitter",
     "ModesHold",
+    "NearPeriod",
     "NoDeadlines",
     "NoGapFits",
     "NoTableExists",
@@ -189,16 +190,35 @@ class IdlingHelps(Finding):
 
 
 @dataclass(frozen=True, slots=True)
+class NearPeriod:
+    """A period near that of a task.
+
+    Attributes:
+        task: its name.
+        period_ns: as it is.
+        near_ns: as it might be.
+    """
+
+    task: str
+    period_ns: int
+    near_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class CycleTooLong:
     """The periods have a common cycle of more segments than are looked at.
 
     Attributes:
         cycle_ns: its length, ``None`` where that is beyond counting.
         limit: segments that are looked at.
+        instead: periods with which all deadlines hold; empty where none so near are known.
+        short_ns: length of the common cycle with these.
     """
 
     cycle_ns: int | None
     limit: int
+    instead: tuple[NearPeriod, ...] = ()
+    short_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

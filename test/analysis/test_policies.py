@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from aegis_ros.analysis import AnalysisTask, TimeTable, assign, check_lane, check_policy
 from aegis_ros.analysis.periodic import follow
+from aegis_ros.analysis.policies import PolicyName
 from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import CwEdf, Table
@@ -249,7 +250,32 @@ def test_a_cycle_that_is_too_long_is_a_limit_and_not_a_hang() -> None:
     for policy in ("cw_edf", "table"):
         verdict, _ = check_policy(tasks, policy=policy)  # type: ignore[arg-type]
         assert not verdict.schedulable and verdict.rule is Rule.LIMIT
-        assert "divide each other" in verdict.sentence
+        assert "100 instead of 99.999989 ms for slow" in verdict.sentence
+        assert "it is 100 ms long and no job is late" in verdict.sentence
+
+
+@pytest.mark.parametrize("policy", ["cw_edf", "table"])
+def test_periods_near_by_are_told_only_where_no_job_is_late_with_them(policy: PolicyName) -> None:
+    tasks = [
+        AnalysisTask("fast", (10_000_000,), 20_000_003, 20_000_003),
+        AnalysisTask("slow", (30_000_000,), 99_999_989, 99_999_989),  # holds a lane too long
+    ]
+    verdict, _ = check_policy(tasks, policy=policy)
+    assert not verdict.schedulable and verdict.rule is Rule.LIMIT
+    assert "choose periods that divide each other" in verdict.sentence
+
+
+def test_periods_near_by_leave_a_gap_for_those_outside_the_table() -> None:
+    tasks = [
+        AnalysisTask("fast", (8_000_000,), 20_000_003, 15_000_000),
+        AnalysisTask("slow", (10_000_000,), 39_999_989, 39_999_989),
+    ]
+    beside = AnalysisTask("vlm", (3_000_000,), 10**9, 10**9, 0, Criticality.BEST_EFFORT)
+    for longest, told in ((1_000_000, True), (13_000_000, False)):
+        beside = AnalysisTask("vlm", (longest,), 10**9, 10**9, 0, Criticality.BEST_EFFORT)
+        verdict, _ = check_policy([*tasks, beside], policy="table")
+        assert verdict.rule is Rule.LIMIT
+        assert ("instead of" in verdict.sentence) == told
 
 
 def test_jitter_is_named_where_cw_edf_cannot_look_ahead() -> None:

@@ -599,6 +599,15 @@ FINDINGS = (
     v.LateDespiteIdling("main", "detector", 200 * MS, 45_500_000, 40 * MS),
     v.IdlingHelps("main", 600 * MS),
     v.CycleTooLong(90 * S, 100_000),
+    v.CycleTooLong(
+        None,
+        4_000,
+        (
+            v.NearPeriod("camera", 33_333_333, 33_400_000),
+            v.NearPeriod("lidar", 50 * MS, 50_100_000),
+        ),
+        100_200_000,
+    ),
     v.UndecidedSchedule("main", None),
     v.UndecidedSchedule("main", v.CycleTooLong(90 * S, 100_000)),
     v.UndecidedTable("main", v.CycleTooLong(None, 2_000)),

@@ -10,6 +10,8 @@ from aegis_ros.rationale.wording.words import words, words_of
 
 __all__ = ["in_slack", "verdict_words"]
 
+_DAY_S = 86_400
+
 
 def verdict_words(finding: verdicts.Finding, slack: Sequence[verdicts.SlackShare]) -> str:
     """Return the English of a finding on a lane that holds, and of what is left on it.
@@ -171,10 +173,24 @@ def _idling_helps(finding: verdicts.IdlingHelps) -> str:
 
 @words_of(verdicts.CycleTooLong)
 def _cycle_too_long(cycle: verdicts.CycleTooLong) -> str:
-    length = "hours" if cycle.cycle_ns is None else f"{cycle.cycle_ns / 1e9:g} s"
+    seconds = _DAY_S if cycle.cycle_ns is None else cycle.cycle_ns / 1e9
+    length = f"{seconds:g} s" if seconds < _DAY_S else "more than a day"
     return (
         f"the common cycle of the periods is {length} long and has more than {cycle.limit:,} "
-        "segments: choose periods that divide each other"
+        f"segments: {_shorter(cycle)}"
+    )
+
+
+def _shorter(cycle: verdicts.CycleTooLong) -> str:
+    if not cycle.instead:
+        return "choose periods that divide each other"
+    periods = ", ".join(
+        f"{each.near_ns / 1e6:.9g} instead of {each.period_ns / 1e6:.9g} ms for {each.task}"
+        for each in cycle.instead
+    )
+    return (
+        f"with periods of {periods} it is {cycle.short_ns / 1e6:.9g} ms long and no job is late, "
+        "provided that they really arrive so"
     )
 
 
