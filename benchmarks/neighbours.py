@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-__all__ = ["Neighbours"]
+__all__ = ["Neighbours", "waited_ns"]
 
 
 class Neighbours:
@@ -30,3 +30,16 @@ class Neighbours:
         ticks = [int(text) for text in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
         busy = (sum(ticks[:8]) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
         return time.monotonic(), busy - sum(os.times()[:4])
+
+
+def waited_ns(pid: int, core: int) -> int:
+    """Return how long threads of a process that may run on one core only have waited for it.
+
+    While it throttles threads with real-time priority, the kernel counts them as waiting, too.
+    """
+    threads = Path(f"/proc/{pid}/task")
+    return sum(
+        int((thread / "schedstat").read_text().split()[1])
+        for thread in threads.iterdir()
+        if os.sched_getaffinity(int(thread.name)) == {core}
+    )

@@ -312,14 +312,16 @@ def _print_shares(results: Sequence[Load]) -> None:
     """Show why the model gets less than its share of the idle time, if it does."""
     output = table(
         "where the time of the lane goes",
-        *("tasks", "arm", "tasks take", "model takes", "nobody", "tokens in its second"),
+        *("tasks", "arm", "tasks take", "model takes", "nobody", "waits for its core"),
+        "tokens in its second",
     )
     for each in results:
-        for arm in ("tasks alone", "in the slack", "model alone"):
-            if arm in each.heard:
+        for arm in each.heard:
+            if each.heard[arm].busy_ns:
                 tasks, model = each.of_tasks(arm), each.of_model(arm)
-                shares = (f"{share:.1%}" for share in (tasks, model, 1.0 - tasks - model))
-                speed = f"{each.speed(arm):.1f}" if arm != "tasks alone" else ""
+                parts = (tasks, model, 1.0 - tasks - model, each.waited(arm))
+                shares = (f"{share:.1%}" for share in parts)
+                speed = f"{each.speed(arm):.1f}" if each.heard[arm].tokens and model > 0.01 else ""
                 output.add_row(f"{each.share:.0%}", arm, *shares, speed)
     console().print(output)
 
@@ -336,6 +338,8 @@ def _load_figures(results: Sequence[Load]) -> list[Figure]:
             if arm in each.heard:
                 for who, share in (("tasks", each.of_tasks(arm)), ("model", each.of_model(arm))):
                     found.append(Figure(f"{tasks}, {arm}: lane time of {who}", "", 1, share))
+                waits = each.waited(arm)
+                found.append(Figure(f"{tasks}, {arm}: lane waits for its core", "", 1, waits))
         for arm, ratio in each.of_idle.items():
             found.append(Figure(f"{tasks}, {arm}: of idle share x alone", "", 1, ratio))
     return found

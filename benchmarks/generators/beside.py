@@ -68,6 +68,11 @@ class Load:
         found = self.heard[arm]
         return max(0.0, found.busy_ns / 1e9 / found.seconds - self.of_tasks(arm))
 
+    def waited(self, arm: str) -> float:
+        """Share of an arm in which the lane could have run and others had its core."""
+        found = self.heard[arm]
+        return found.waited_ns / 1e9 / found.seconds
+
     def speed(self, arm: str) -> float:
         """Tokens in a second of the model's own time on the lane."""
         taken = self.of_model(arm)
@@ -184,6 +189,7 @@ def _add(total: Heard, heard: Heard) -> None:
     total.late += heard.late
     total.execution_ns += heard.execution_ns
     total.busy_ns += heard.busy_ns
+    total.waited_ns += heard.waited_ns
     total.room = min(total.room, heard.room)
     total.late_jobs += heard.late_jobs
 

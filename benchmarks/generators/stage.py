@@ -37,6 +37,7 @@ from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 from aegis_ros.wcet import budget
 from benchmarks.generators.asked import lengths
 from benchmarks.generators.traced import RunTrace
+from benchmarks.neighbours import waited_ns
 from benchmarks.networks import FRAME
 
 __all__ = ["MODEL", "Critical", "Heard", "Stage", "opened"]
@@ -72,6 +73,7 @@ class Heard:
         late: of these: after their deadline, or never.
         execution_ns: of all frames together.
         busy_ns: that the lane worked, for tasks and model.
+        waited_ns: of these: that it could have run and others had its core, as the kernel counts.
         room: least room of a frame to its deadline, as a part of it.
         late_jobs: names of those that were late, as `aegis explain --job` takes them, and the rule
             of each that was skipped.
@@ -83,6 +85,7 @@ class Heard:
     late: int = 0
     execution_ns: int = 0
     busy_ns: int = 0
+    waited_ns: int = 0
     room: float = 1.0
     late_jobs: list[str] = field(default_factory=list)
 
@@ -218,7 +221,8 @@ class Stage:
         heard = Heard()
         if chance is not None:
             self._speak(chance)
-        begin, tokens, busy_ns = time.monotonic(), self._tokens, self._busy_ns()
+        begin, tokens = time.monotonic(), self._tokens
+        busy_ns, before_ns = self._busy_ns(), waited_ns(self.client.info().pid, self.core)
         self._done.clear()
         self._skips.clear()
         submitted: dict[tuple[int, int], int] = {}
@@ -228,6 +232,7 @@ class Stage:
         heard.seconds = time.monotonic() - begin
         heard.tokens = self._tokens - tokens
         heard.busy_ns = self._busy_ns() - busy_ns
+        heard.waited_ns = waited_ns(self.client.info().pid, self.core) - before_ns
         self.silence()
         self._judge(heard, submitted)
         return heard
