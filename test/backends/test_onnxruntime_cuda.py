@@ -115,6 +115,15 @@ def test_a_job_with_a_smaller_result_leaves_what_lies_behind_it_alone(gpu, make_
         assert (room[: 9 * extent] >= 0).all() and (room[9 * extent :] == -1).all()
 
 
+def test_the_note_of_a_network_says_what_part_of_the_gpu_its_lane_got(tmp_path, make_network):
+    gpu = Gpu(tmp_path, [LaneSpec("first", sms=3), LaneSpec("second")])
+    notes = [gpu.load(make_network(), lane=lane).note for lane in range(2)]
+    assert [note.split("; ")[1] for note in notes] == [
+        f"its lane has {count} multiprocessors" for count in (4, gpu.driver.sms - 4)
+    ]
+    gpu.close()
+
+
 def test_sessions_run_on_a_stream_of_their_own_as_urgent_as_the_lanes(tmp_path, make_network):
     gpu = Gpu(tmp_path, [LaneSpec("first", None, 4), LaneSpec("second")])
     for index, lane in enumerate(gpu.backend._lanes):

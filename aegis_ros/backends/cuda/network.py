@@ -92,11 +92,12 @@ class GpuNetwork(ABC):
 
     @property
     def note(self) -> str:
-        """What was chosen when it was loaded; empty where there was no choice."""
+        """What was chosen when it was loaded, and its part of a GPU that is divided; else empty."""
         copied = ""
         if self.lane.frames.refusal:
             copied = f"frames are copied by the CPU first ({self.lane.frames.refusal})"
-        return "; ".join(filter(None, (self._graphs_note(), copied)))
+        part = f"its lane has {self.lane.sms} multiprocessors" if self.lane.partition else ""
+        return "; ".join(filter(None, (self._graphs_note(), part, copied)))
 
     def output_arrays(self) -> list[npt.NDArray[np.generic]]:
         """Return a flat array for each output, as large as it can be."""
