@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.live import Live
 
 from aegis_ros.errors import AegisError
-from aegis_ros.msg import OrchestratorStatus, Rationale
+from aegis_ros.msg import GeneratorStatus, OrchestratorStatus, Rationale
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.command_line import beside_ros_arguments
 from aegis_ros.nodes.ending import end_on_signals, run_and_leave
@@ -26,6 +26,7 @@ from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
 from aegis_ros.nodes.unheard_files import warn_of_files
 from aegis_ros.nodes.unknown_parameters import warn_of_unknown
+from aegis_ros.views.generators import GeneratorRow
 from aegis_ros.views.progress import progress_line
 from aegis_ros.views.status import (
     DecisionRow,
@@ -108,6 +109,33 @@ def _snapshot(status: OrchestratorStatus, decisions: tuple[DecisionRow, ...]) ->
         decisions=decisions,
         progress=progress_line(status.admissions, status.admissions_ended),
         rejected=tuple((each.name, each.sentence) for each in status.rejected),
+        generators=tuple(
+            _generator_row(each)
+            for each in status.generators
+            if each.state != GeneratorStatus.STATE_REFUSED  # which is among the rejected
+        ),
+    )
+
+
+def _generator_row(generator: GeneratorStatus) -> GeneratorRow:
+    return GeneratorRow(
+        name=generator.name,
+        lane=generator.lane,
+        state=generator.state,
+        problem=generator.problem,
+        given_up=tuple(generator.given_up),
+        precision=generator.precision,
+        running=generator.running,
+        waiting=generator.waiting,
+        tokens=generator.tokens,
+        tokens_per_s=generator.tokens_per_s,
+        expected_tokens_per_s=generator.expected_tokens_per_s,
+        step_ms=generator.step_ms,
+        context=generator.context,
+        batch_limit=generator.batch_limit,
+        length_limit=generator.length_limit,
+        cache_used_mib=generator.cache_used_bytes / _MIB,
+        cache_mib=generator.cache_bytes / _MIB,
     )
 
 

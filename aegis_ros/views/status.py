@@ -13,6 +13,7 @@ from rich.text import Text
 from aegis_ros.rationale.printable import printable
 from aegis_ros.rationale.wording import every_nth
 from aegis_ros.spec import Criticality
+from aegis_ros.views.generators import GeneratorRow, generator_words, render_generators
 
 __all__ = [
     "DecisionRow",
@@ -98,6 +99,7 @@ class Snapshot:
     decisions: tuple[DecisionRow, ...]
     progress: str = ""  # of the request that has its turn, as `progress_line` returns it
     rejected: tuple[tuple[str, str], ...] = ()  # name and why, of tasks that should run
+    generators: tuple[GeneratorRow, ...] = ()  # that were admitted
 
 
 def safe(snapshot: Snapshot) -> Snapshot:
@@ -111,13 +113,13 @@ def _safe(item: Any) -> Any:
         return printable(item)
     if isinstance(item, tuple):
         return tuple(_safe(each) for each in item)
-    if isinstance(item, Snapshot | TaskRow | LaneRow | DecisionRow):
+    if isinstance(item, Snapshot | TaskRow | LaneRow | DecisionRow | GeneratorRow):
         return replace(item, **{name: _safe(getattr(item, name)) for name in item.__slots__})
     return item
 
 
 def render_snapshot(snapshot: Snapshot, width: int = 160) -> RenderableType:
-    """Return a table of tasks, a line a lane and the latest decisions.
+    """Return a table of tasks, one of generators, a line a lane and the latest decisions.
 
     Args:
         snapshot: what to draw.
@@ -125,6 +127,7 @@ def render_snapshot(snapshot: Snapshot, width: int = 160) -> RenderableType:
     """
     return Group(
         _task_table(snapshot, width),
+        *render_generators(snapshot.generators, width),
         *_rejected_lines(snapshot),
         _lane_lines(snapshot),
         _decision_panel(snapshot),
@@ -139,11 +142,12 @@ def summary_line(snapshot: Snapshot) -> str:
         + (f" takes {every_nth(task.decimation)}" if task.decimation > 1 else "")
         for task in snapshot.tasks
     )
+    generators = "".join(f" | {generator_words(each)}" for each in snapshot.generators)
     lanes = " ".join(f"{lane.name} {lane.measured:.0%}" for lane in snapshot.lanes)
     progress = f" | {snapshot.progress}" if snapshot.progress else ""
     rejected = ", ".join(name for name, _ in snapshot.rejected)
     tail = f" | not admitted: {rejected}" if rejected else ""
-    return f"{snapshot.state}{progress} | {lanes} | {tasks}{tail}"
+    return f"{snapshot.state}{progress} | {lanes} | {tasks}{generators}{tail}"
 
 
 # name, narrowest terminal that shows it
@@ -264,7 +268,7 @@ def _decision_panel(snapshot: Snapshot) -> RenderableType:
         grid.add_row(
             row.clock,
             Text(row.decision, style=_DECISION_STYLES.get(row.decision, "")),
-            f"[bold]{row.task}[/bold] {row.sentence}{times}" if row.task else row.sentence,
+            Text.assemble((row.task, "bold"), " " * bool(row.task), row.sentence, times),
         )
     if not snapshot.decisions:
         grid.add_row("", "", "no decision yet")

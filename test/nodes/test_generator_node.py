@@ -23,9 +23,11 @@ from std_msgs.msg import String
 from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
 from aegis_ros.nodes.goals import GoalClient
+from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.security import Names, enclaves
 from aegis_ros.trace.history import Trace
 from aegis_ros.trace.mcap_file import read_trace
+from aegis_ros.views.status import summary_line
 from test.network.generator.models import write_gguf
 from test.nodes.system import WAIT_SECONDS, System, running
 
@@ -144,6 +146,11 @@ def test_the_status_says_what_it_does_and_what_it_may_do(system: System, asker: 
     assert list(found.given_up) == [] and found.expected_tokens_per_s > 0
     assert found.chunk_limit and found.batch_limit and found.length_limit <= found.max_len
     assert found.step_ms > 0 and found.context > 0 and found.arena_used_bytes > 0
+    monitor = Monitor(system.robot, "/orchestrator")
+    drawn = system.until(monitor.snapshot)
+    assert [(each.name, each.tokens >= told) for each in drawn.generators] == [("llm", True)]
+    assert [name for name, _ in drawn.rejected] == ["gone"]
+    assert " | llm " in summary_line(drawn)
     assert found.cache_bytes % 2 == 0 and found.cache_bytes > 0
     goals: list[Any] = []
 

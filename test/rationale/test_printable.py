@@ -15,6 +15,7 @@ from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.printable import printable
 from aegis_ros.rationale.rejection import Invalid
+from aegis_ros.views.generators import GeneratorRow
 from aegis_ros.views.status import (
     DecisionRow,
     LaneRow,
@@ -93,6 +94,9 @@ def test_the_monitor_shows_no_codes_of_what_a_node_sent() -> None:
     task = {each.name: 0 for each in fields(TaskRow)} | dict.fromkeys(
         ("name", "lane", "criticality", "state"), CODES
     )
+    generator = {each.name: 0 for each in fields(GeneratorRow)} | dict.fromkeys(
+        ("name", "lane", "state", "problem", "precision"), CODES
+    )
     snapshot = Snapshot(
         state=CODES,
         backend=CODES,
@@ -102,8 +106,9 @@ def test_the_monitor_shows_no_codes_of_what_a_node_sent() -> None:
         arena_mib=2.0,
         tasks=(TaskRow(**task),),
         lanes=(LaneRow(CODES, 0.5, 0.4, 1.0),),
-        decisions=(DecisionRow("", CODES, CODES, CODES, CODES, 1),),
+        decisions=(DecisionRow("", CODES, CODES, CODES, f"{CODES} [/x]", 1),),
         rejected=((CODES, CODES),),
+        generators=(GeneratorRow(**generator | {"given_up": (CODES,)}),),
     )
     shown = summary_line(safe(snapshot))
     assert shown.isprintable() and "forged" in shown
@@ -111,5 +116,5 @@ def test_the_monitor_shows_no_codes_of_what_a_node_sent() -> None:
     with console.capture() as captured:
         console.print(render_snapshot(safe(snapshot), 500))
     text = captured.get()
-    assert "forged" in text and "\x1b" not in text
+    assert "forged [/x]" in text and "\x1b" not in text
     assert not any(line.startswith("[FATAL]") for line in text.splitlines())
