@@ -110,7 +110,8 @@ def test_tasks_that_were_not_admitted_are_shown_until_that_is_settled(browser: B
 
 def test_language_models_are_shown_with_throughput_arena_and_decisions(browser: Browser) -> None:
     feed = _feed()
-    feed.put_status(a_status((a_task(),), generators=(a_generator(),)))
+    held = {"arena_bytes": 2 * 2**30, "arena_used_bytes": 460 * 2**20}
+    feed.put_status(a_status((a_task(),), generators=(a_generator(),), **held))
     with _served(feed) as url:
         page = Page(browser, url)
         page.until("!document.querySelector('#generators-panel').hidden")
@@ -129,6 +130,8 @@ def test_language_models_are_shown_with_throughput_arena_and_decisions(browser: 
         assert page.run(_CONTRAST) == ""
         legend = page.run("document.querySelector('#arena-legend').innerText")
         assert "assistant (KV cache) 360 MiB" in legend
+        assert "shared, and weights of language models 52 MiB" in legend
+        assert page.run("document.querySelectorAll('#arena i').length") == 3
         why = "assistant needs 3.2 GiB for its cache."
         refused = a_generator(state="refused", problem=why, lane="")
         gone = RejectedView("assistant", "from the configuration file", why)

@@ -1,4 +1,5 @@
 // Lanes, arena and engine: what the device has, and what of it is taken.
+import { rest } from "./memory.js";
 import { bytes, colour, element, ms, percent, setAttribute, setText } from "./text.js";
 
 export class Device {
@@ -38,7 +39,7 @@ export class Device {
       const over = !filled.has(lane.name) && lane.utilization_measured > lane.utilization_admitted + 0.1;
       shown.busy.style.background = over ? "var(--warn)" : "var(--accent)";
       shown.admitted.style.left = `${Math.min(99.6, lane.utilization_admitted * 100)}%`;
-      const words = `busy ${percent(lane.utilization_measured)} of ${percent(lane.utilization_admitted)} admitted`;
+      const words = `busy ${percent(lane.utilization_measured)}, admitted ${percent(lane.utilization_admitted)}`;
       setAttribute(shown.bar, "aria-label", `Lane ${lane.name}: ${words}`);
       setText(shown.busyText, words);
       const queue = `${lane.waiting} waiting`;
@@ -64,7 +65,9 @@ export class Device {
     const parts = [
       ...status.tasks.map((task) => ({ name: task.name, text: task.name, size: task.arena_bytes })),
       ...status.generators.filter((each) => each.cache_bytes).map((each) => ({ name: each.name, text: `${each.name} (KV cache)`, size: each.cache_bytes })),
-    ];
+    ].map((part) => ({ ...part, color: colour(part.name) }));
+    const shared = rest(status);
+    if (shared.size) parts.push({ ...shared, color: "color-mix(in srgb, var(--muted) 35%, transparent)" });
     const key = JSON.stringify([status.arena_bytes, status.arena_used_bytes, parts]);
     if (key === this.arena) return;
     this.arena = key;
@@ -72,15 +75,15 @@ export class Device {
     setText(this.page["arena-text"], text);
     setAttribute(this.page.arena, "aria-label", `Arena: ${text} used`);
     const total = Math.max(status.arena_bytes, 1);
-    this.page.arena.replaceChildren(...parts.map(({ name, text: what, size }) => {
+    this.page.arena.replaceChildren(...parts.map(({ text: what, size, color }) => {
       const part = element("i", { title: `${what}: ${bytes(size)}` });
       part.style.width = `${(size / total) * 100}%`;
-      part.style.background = colour(name);
+      part.style.background = color;
       return part;
     }));
-    this.page["arena-legend"].replaceChildren(...parts.map(({ name, text: what, size }) => {
+    this.page["arena-legend"].replaceChildren(...parts.map(({ text: what, size, color }) => {
       const dot = element("span", { class: "dot", "aria-hidden": "true" });
-      dot.style.background = colour(name);
+      dot.style.background = color;
       return element("li", {}, dot, `${what} ${bytes(size)}`);
     }));
   }

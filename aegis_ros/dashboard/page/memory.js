@@ -2,7 +2,15 @@
 import { bytes, colour, paint, setAttribute, sharpen } from "./text.js";
 
 const KEPT = 240; // statuses
-const REST = "others, and what is shared";
+const REST = "\0"; // the name of no holder
+
+// What is held by nobody alone, in bytes and as people read it.
+export function rest(status) {
+  const held = [...status.tasks.map((task) => task.arena_bytes), ...status.generators.map((each) => each.cache_bytes)];
+  const size = status.arena_used_bytes - held.reduce((sum, each) => sum + each, 0);
+  const text = status.generators.length ? "shared, and weights of language models" : "shared by tasks";
+  return { text, size: Math.max(0, size) };
+}
 
 export class Memory {
   constructor(canvas) {
@@ -19,15 +27,15 @@ export class Memory {
     const held = {};
     for (const task of status.tasks) held[task.name] = task.arena_bytes;
     for (const each of status.generators) if (each.cache_bytes) held[each.name] = each.cache_bytes;
-    const known = Object.values(held).reduce((sum, size) => sum + size, 0);
-    held[REST] = Math.max(0, status.arena_used_bytes - known);
+    const shared = rest(status);
+    held[REST] = shared.size;
     this.history.push(held);
     if (this.history.length > KEPT) this.history.shift();
     const seen = new Set(this.history.flatMap((moment) => Object.keys(moment)));
     seen.delete(REST);
     this.names = [...this.names.filter((name) => seen.has(name)), ...[...seen].filter((name) => !this.names.includes(name))];
     this.draw(status.arena_bytes);
-    const parts = [...this.names, REST].filter((name) => held[name]).map((name) => `${name} ${bytes(held[name])}`);
+    const parts = [...this.names, REST].filter((name) => held[name]).map((name) => `${name === REST ? shared.text : name} ${bytes(held[name])}`);
     setAttribute(this.canvas, "aria-label",
       `Arena over the last ${this.history.length} statuses; now ${parts.join(", ") || "empty"}, of ${bytes(status.arena_bytes)}`);
   }
