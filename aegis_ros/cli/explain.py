@@ -166,7 +166,8 @@ def _sentences(trace: Trace) -> list[str]:
         )
     if trace.cut:
         sentences.append(
-            "The file has no closing part: its writer was killed, and up to a second may be missing"
+            "The file has no closing part: its writer still runs or was killed, and up to a second "
+            "may be missing"
         )
     return sentences
 

@@ -168,7 +168,9 @@ def _answered(said: Said) -> Answered:
 
 def main(args: list[str] | None = None) -> int:
     """Serve until asked to end; return the exit code (1: it could not be served)."""
-    take_ros_arguments("chat", "Serves the chat API of OpenAI for an orchestrator.", args)
+    take_ros_arguments(
+        "chat", "Serves the chat API of OpenAI for an orchestrator.", _PARAMETERS, args
+    )
     try:
         from aegis_ros.chat.server import Server
     except ModuleNotFoundError as error:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from rclpy.utilities import remove_ros_args
 
-from aegis_ros.nodes.launch_arguments import ARGUMENTS, PARAMETERS
+from aegis_ros.nodes.parameters import Declaration
 from aegis_ros.nodes.starting import argument_refusal
 
 __all__ = ["beside_ros_arguments", "take_ros_arguments"]
 
 
-def take_ros_arguments(program: str, description: str, args: Sequence[str] | None) -> None:
+_WIDTH = 100
+_CLOCK = Declaration("use_sim_time", False, "Read time from /clock.")  # every node of ROS has it
+
+
+def take_ros_arguments(
+    program: str,
+    description: str,
+    parameters: Sequence[Declaration],
+    args: Sequence[str] | None,
+) -> None:
     """Answer ``--help``, and refuse what ROS would ignore, such as a file without ``config:=``.
 
     Args:
         program: its name.
         description: what it does, in one sentence.
+        parameters: of its node.
         args: its command line; ``None`` for that of the process.
 
     Raises:
@@ -29,7 +40,7 @@ def take_ros_arguments(program: str, description: str, args: Sequence[str] | Non
         prog=program,
         usage=f"{program} [--ros-args -p NAME:=VALUE ... -r __node:=NAME -r __ns:=/NAMESPACE]",
         description=description,
-        epilog=_parameters(program),
+        epilog=_listed(parameters),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -38,7 +49,7 @@ def take_ros_arguments(program: str, description: str, args: Sequence[str] | Non
         parser.error(
             f"{' '.join(unknown)} is no argument of ROS; a configuration is given as "
             "--ros-args -p config:=/path/to/file.yaml"
-            if "config" in PARAMETERS[program]
+            if any(each.name == "config" for each in parameters)
             else f"{' '.join(unknown)} is no argument of ROS; see --help"
         )
 
@@ -56,10 +67,17 @@ def beside_ros_arguments(parser: argparse.ArgumentParser, args: Sequence[str] | 
         parser.error(str(argument_refusal(error) or error))
 
 
-def _parameters(program: str) -> str:
+def _listed(parameters: Sequence[Declaration]) -> str:
     lines = ["parameters:"]
-    for name, argument in PARAMETERS[program].items():
-        found = ARGUMENTS[argument]
-        default = f" (default {found.default})" if found.default else ""
-        lines.append(f"  {name:<14}{found.description}{default}")
+    column = max(len(each.name) for each in (*parameters, _CLOCK)) + 4
+    for each in (*parameters, _CLOCK):
+        default = str(each.default).lower() if isinstance(each.default, bool) else each.default
+        text = each.text if default == "" else f"{each.text} Default: {default}."
+        lines += textwrap.wrap(
+            text,
+            _WIDTH,
+            initial_indent=f"  {each.name}".ljust(column),
+            subsequent_indent=" " * column,
+            break_on_hyphens=False,
+        )
     return "\n".join(lines)

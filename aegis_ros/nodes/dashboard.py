@@ -224,7 +224,7 @@ class DashboardNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Serve until asked to end; return the exit code (1: it could not be served)."""
-    take_ros_arguments("dashboard", "Serves the live page of an orchestrator.", args)
+    take_ros_arguments("dashboard", "Serves the live page of an orchestrator.", _PARAMETERS, args)
     try:
         from aegis_ros.dashboard.server import Server
     except ModuleNotFoundError as error:

@@ -68,14 +68,14 @@ from aegis_ros.rationale.requests import StateExposed
 from aegis_ros.rationale.results import ResultUnwanted
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
 
-__all__ = ["OrchestratorNode"]
+__all__ = ["PARAMETERS", "OrchestratorNode"]
 
 _LOOK_AROUND_S = 1.0
 _QUIET = {Decision.SKIPPED, Decision.INFORMED}
 _LOUD = {Decision.REJECTED, Decision.LOST, Decision.SHED}
 _ALARMS = (EngineLost, EngineNotBack, EngineGivenUp, StateExposed)
 
-_PARAMETERS = (
+PARAMETERS = (
     Declaration("config", "", "Configuration file (YAML). Empty: no tasks, default device."),
     Declaration(
         "state_dir",
@@ -115,7 +115,7 @@ class OrchestratorNode(LifecycleNode):
         super().__init__("orchestrator", **arguments)
         self.settings = Parameters(
             self,
-            _PARAMETERS,
+            PARAMETERS,
             refuse=self._why_not_set,
             apply={
                 "status_period_s": lambda value: set_period(self._status_timer, value),

@@ -43,13 +43,15 @@ def main(args: list[str] | None = None) -> int:
     from aegis_ros.errors import AegisError
     from aegis_ros.nodes.command_line import take_ros_arguments
     from aegis_ros.nodes.dds_leftovers import remove_leftovers
-    from aegis_ros.nodes.orchestrator import OrchestratorNode
+    from aegis_ros.nodes.orchestrator import PARAMETERS, OrchestratorNode
     from aegis_ros.nodes.realtime import shorten_switch_interval
     from aegis_ros.nodes.spinning import Spinning
     from aegis_ros.nodes.starting import starting
     from aegis_ros.nodes.starting_again import may_start_again, start_again
 
-    take_ros_arguments("orchestrator", "Runs networks so that every deadline holds.", args)
+    take_ros_arguments(
+        "orchestrator", "Runs networks so that every deadline holds.", PARAMETERS, args
+    )
     shorten_switch_interval()
     leftovers, leftover_bytes = remove_leftovers()
     end, failed, again = threading.Event(), threading.Event(), threading.Event()

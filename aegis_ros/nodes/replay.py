@@ -213,7 +213,9 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         0 when everything was played, 1 when a recording broke, 2 when nothing could be begun.
     """
-    take_ros_arguments("replay", "Plays recordings in place of cameras and lidars.", args)
+    take_ros_arguments(
+        "replay", "Plays recordings in place of cameras and lidars.", _PARAMETERS, args
+    )
     tune_allocator()
     end = threading.Event()
     end_on_signals(end)

@@ -206,7 +206,7 @@ class Trace:
         facts: versions, host, device and the like.
         states: (monotonic nanoseconds, arena, engine, device … at that time).
         wall_offset_ns: wall clock minus monotonic clock.
-        cut: whether a file ended without its closing part (its writer was killed).
+        cut: whether a file ended without its closing part (its writer still runs, or was killed).
     """
 
     records: npt.NDArray[np.void]

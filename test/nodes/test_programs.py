@@ -32,16 +32,16 @@ def _run(module: str, *arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("module", "parameter"),
     [
-        ("orchestrator_main", "config"),
-        ("replay", "config"),
-        ("dashboard", "port"),
-        ("chat", "port"),
+        ("orchestrator_main", r"status_period_s +Seconds .+\s+Default:\s+0\.5\."),
+        ("replay", "config +YAML"),
+        ("dashboard", r"results +Subscribe to the results(.|\n)+\s+Default:\s+true\."),
+        ("chat", r"requests +Requests at a time(.|\n)+\s+Default:\s+64\."),
     ],
 )
 def test_help_lists_the_parameters_and_starts_nothing(module: str, parameter: str) -> None:
     code, said = _run(module, "--help")
     assert code == 0
-    assert re.search(rf"^  {parameter} +\w", said, re.MULTILINE), said
+    assert re.search(rf"^  {parameter}", said, re.MULTILINE), said
     assert "-p NAME:=VALUE" in said
 
 
@@ -55,7 +55,8 @@ def test_a_file_that_ros_would_ignore_is_refused_with_how_it_is_given(module: st
 
 def test_services_are_called_without_ros2_as_the_page_shows(tmp_path: Path) -> None:
     (program,) = re.findall(r"```python\n(# ask.py.*?)```", _PAGE, re.DOTALL)
-    (tmp_path / "ask.py").write_text(program)
+    missing = program.replace("centerface.onnx", "no_such_file.onnx")  # one is measured for 10 s
+    (tmp_path / "ask.py").write_text(missing)
     with running(tmp_path) as system:
         assert system.node.state == "active"
         ended = subprocess.run(
@@ -67,7 +68,8 @@ def test_services_are_called_without_ros2_as_the_page_shows(tmp_path: Path) -> N
             timeout=60,
             check=True,
         )
-        listed, answer, paused = ended.stdout.splitlines()
+        registered, listed, answer, paused = ended.stdout.splitlines()
+        assert "no_such_file.onnx" in registered
         assert (listed, paused) == ("[]", "True")
         assert "here is no task 'rear_faces'" in answer
         assert system.node.state == "inactive"
