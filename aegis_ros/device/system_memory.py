@@ -14,7 +14,7 @@ _RECLAIMABLE = ("inactive_file", "active_file", "slab_reclaimable")
 
 
 class MemoryMonitor:
-    """The machine's memory, or that of the control group (v2) with the least room, if less.
+    """The machine's memory, or that of the control group (v2) with the smaller share left.
 
     On a board whose GPU uses the memory of its processor, that is the GPU's memory, too.
 
@@ -47,7 +47,9 @@ class MemoryMonitor:
             missing.append("/proc/meminfo: how much is free is not known")
         rooms = [] if total is None or free is None else [(free * 1024, total * 1024, "machine")]
         rooms += [room for folder in self._groups if (room := self._room(folder)) is not None]
-        available, limit, source = min(rooms, default=(0, 0, ""))
+        # What must stay free is a share: 900 MiB are much of a group's 1 GiB, little of 64 GiB.
+        rooms.sort(key=lambda room: room[0] / room[1] if room[1] else 0.0)
+        available, limit, source = rooms[0] if rooms else (0, 0, "")
         stalled = self._stalled()
         if stalled is None:
             missing.append(
@@ -65,6 +67,7 @@ class MemoryMonitor:
             _of_status(status, "VmSwap"),
             source,
             tuple(missing),
+            tuple((room[0], room[1]) for room in rooms[1:]),
         )
 
     def _room(self, folder: str) -> tuple[int, int, str] | None:

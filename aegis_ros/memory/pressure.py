@@ -15,6 +15,8 @@ _PACE_STALLED_NS = 10_000_000_000  # the kernel's average is one of ten seconds
 class MemoryState:
     """The memory of a machine, or of the control group that limits this process, at one moment.
 
+    Of several, that of which the smallest share is left.
+
     Attributes:
         total_bytes: what there is; 0 for unknown.
         available_bytes: what can be taken of it without swapping anything out.
@@ -25,6 +27,7 @@ class MemoryState:
         engine_swapped_bytes: of the engine, swapped out.
         source: where this was read, for people.
         missing: what could not be read, for people.
+        others: of the machine and the groups that are not the tightest, what is available of what.
     """
 
     total_bytes: int = 0
@@ -35,6 +38,7 @@ class MemoryState:
     engine_swapped_bytes: int = 0
     source: str = ""
     missing: tuple[str, ...] = ()
+    others: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,5 +155,9 @@ class PressureGovernor:
         """Return whether the one that was shed last would have room."""
         if state.stalled is not None and 2.0 * state.stalled > self.most_stalled:
             return False
-        after = state.available_bytes - self._shed[-1].nbytes
-        return state.total_bytes == 0 or 2 * after >= 3 * self.least_bytes(state)
+        back = self._shed[-1].nbytes
+        rooms = [(state.available_bytes, state.total_bytes), *state.others]
+        return all(
+            not total or 2 * (available - back) >= 3 * int(self.least_free * total)
+            for available, total in rooms
+        )

@@ -53,7 +53,9 @@ def test_what_is_not_there_is_named_and_counts_as_not_short(tmp_path: Path) -> N
     assert garbled.read() == state
 
 
-def test_the_group_with_the_least_room_decides_wherever_it_is_above(tmp_path: Path) -> None:
+def test_the_group_with_the_smallest_share_left_decides_wherever_it_is_above(
+    tmp_path: Path,
+) -> None:
     group(tmp_path, "robot", current=f"{700 * MIB}", max=f"{800 * MIB}", stat="inactive_file 4096")
     group(
         tmp_path,
@@ -66,7 +68,7 @@ def test_the_group_with_the_least_room_decides_wherever_it_is_above(tmp_path: Pa
     )
     made = monitor(
         tmp_path,
-        proc__meminfo=MEMINFO,
+        proc__meminfo=MEMINFO.replace("1000000", "3900000"),
         proc__pressure__memory=PSI.format("0.00"),
         proc__self__cgroup="4:memory:/old\n0::/robot/node\n",
     )
@@ -77,6 +79,20 @@ def test_the_group_with_the_least_room_decides_wherever_it_is_above(tmp_path: Pa
     state = made.read()
     assert (state.total_bytes, state.available_bytes) == (900 * MIB, 651 * MIB)
     assert state.source == "control group /robot/node"
+
+
+def test_a_machine_that_is_nearly_full_counts_beside_a_small_group_that_is_not(
+    tmp_path: Path,
+) -> None:
+    group(tmp_path, "robot", current=f"{100 * MIB}", max=f"{1000 * MIB}")
+    made = monitor(
+        tmp_path,
+        proc__meminfo="MemTotal: 64000000 kB\nMemAvailable: 1000000 kB\n",
+        proc__self__cgroup="0::/robot\n",
+    )
+    state = made.read()
+    assert (state.source, state.available_bytes) == ("machine", 1_000_000 * KIB)
+    assert state.others == ((900 * MIB, 1000 * MIB),)
 
 
 def test_a_container_sees_its_group_as_the_root(tmp_path: Path) -> None:

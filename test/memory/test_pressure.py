@@ -67,6 +67,14 @@ def test_what_would_be_short_again_at_once_stays_away() -> None:
     assert made.decide(enough, [LARGE], 130 * S) == PressureChange(restored=(LARGE,))
 
 
+def test_what_has_no_room_in_another_group_stays_away() -> None:
+    made = governor()
+    made.decide(LOW, [LARGE], 0)
+    full = replace(WELL, others=((LARGE.nbytes, 2 * LARGE.nbytes),))
+    for second in range(100):
+        assert made.decide(full, [LARGE], second * S) == PressureChange()
+
+
 def test_memory_that_swings_about_a_limit_changes_nothing_after_the_first_time() -> None:
     made, changes = governor(), []
     for second in range(600):
