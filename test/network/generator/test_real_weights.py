@@ -93,14 +93,11 @@ def test_parts_and_chunks_change_no_bit_in_float32(
 ) -> None:
     said = json.loads(FILE.read_text())[number]
     prompt, answer = said["prompt"], said["answer"]
-    for each in in_float32.values():
-        each.forget(0)
-    for parts, sizes in ((1, chunks(len(prompt) - 1)), (6, [3, *[2] * (len(prompt) // 2)])):
-        at = 0
-        for size in sizes:
-            size = min(size, len(prompt) - 1 - at)
-            if size:
-                in_float32[parts].prefill(prompt[at : at + size], slot=0)
+    for parts, largest in ((1, 32), (6, 2)):
+        decoder, at = in_float32[parts], 0
+        decoder.forget(0)
+        for size in chunks(len(prompt) - 1, largest):
+            decoder.prefill(prompt[at : at + size], slot=0)
             at += size
     for before, token in zip([prompt[-1], *answer], answer, strict=False):
         (whole,), (cut,) = (each.decode([before], slot=0) for each in in_float32.values())
