@@ -80,11 +80,12 @@ def _job(trace: Trace, name: str) -> TracedJob:
     task = name.rpartition("#")[0] or name
     for number, jobs in trace.by_task.items():
         if trace.task_name(number) == task:
+            first, last = f"{task}#{jobs[0].seq}", f"{task}#{jobs[-1].seq}"
             raise ConfigError(
                 "there is no such job in the trace",
                 where="--job",
                 value=name,
-                expected=f"{task}#{jobs[0].seq} to {task}#{jobs[-1].seq}",
+                expected=first if first == last else f"{first} to {last}",
             )
     known = ", ".join(trace.task_name(number) for number in trace.by_task)
     raise ConfigError(
@@ -305,14 +306,19 @@ def _say_job(console: Console, trace: Trace, job: TracedJob, causes: Causes, *, 
 
 def _headline(trace: Trace, job: TracedJob) -> str:
     name = trace.job_name(job.task, job.seq)
+    why = f" ({job.rule})" if job.rule is not None else ""
+    answers = any(trace.step_name(job.task, run.segment) for run in job.segments)
+    if answers and job.ending is Ending.SKIPPED:
+        return f"{name} was stopped{why} after it had answered for {to_ms(job.latency_ns)} ms"
+    if answers and job.ending is Ending.OPEN:
+        return f"{name} had answered for {to_ms(job.latency_ns)} ms when the trace ended"
     if job.ending is Ending.SKIPPED:
-        why = f" ({job.rule})" if job.rule is not None else ""
         return f"{name} was skipped{why} {to_ms(job.latency_ns)} ms after its frame"
     if job.ending is Ending.LOST:
         return f"{name} was lost with the engine {to_ms(job.latency_ns)} ms after its frame"
     if job.ending is Ending.OPEN:
         return f"{name} still ran when the trace ended, {to_ms(job.latency_ns)} ms after its frame"
-    if any(trace.step_name(job.task, run.segment) for run in job.segments):
+    if answers:
         return f"{name} answered for {to_ms(job.latency_ns)} ms; no deadline is promised to it"
     if not job.promised:
         return (

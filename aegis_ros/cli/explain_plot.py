@@ -71,7 +71,9 @@ def draw_job(trace: Trace, job: TracedJob, path: Path) -> None:
         bar.set_title(fill(found[0].sentence, 118) if found else "", fontsize=9, loc="left")
         _bar(bar, parts)
         _lane(lane, trace, job, tasks)
-        lane.set_xlabel("time since the frame / ms", fontsize=8)
+        answers = any(trace.step_name(job.task, run.segment) for run in job.segments)
+        since = "it began" if answers else "the frame"
+        lane.set_xlabel(f"time since {since} / ms", fontsize=8)
         for axes in (bar, lane):
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(labelsize=8)
@@ -108,7 +110,7 @@ def _bar(axes: Axes, parts: Split) -> None:
             label="_" if span.kind in named else f"{span.kind}",
         )
         named.add(span.kind)
-    if parts.job.deadline_ns:
+    if parts.job.deadline_ns > origin:
         axes.plot([], [], color="#228833", label="deadline")
     if any(span.over for span in parts.spans):
         # Made by hand: an empty bar has no colour that a legend could show.
@@ -139,9 +141,10 @@ def _lane(axes: Axes, trace: Trace, job: TracedJob, tasks: list[int]) -> None:
                 row, (end - start) / 1e6, left=(start - origin) / 1e6, height=0.7,
                 color=_COLOURS[PartKind.OVERRUN], hatch="///", edgecolor="white",
             )  # fmt: skip
-        if width > 0.04 * (job.latency_ns / 1e6) and run.task != NO_TASK:
+        step = trace.step_name(run.task, run.segment)
+        if width > (0.05 if step else 0.04) * (job.latency_ns / 1e6) and run.task != NO_TASK:
             axes.text(
-                left + width / 2, row, f"#{run.seq}", ha="center", va="center", fontsize=7,
+                left + width / 2, row, step or f"#{run.seq}", ha="center", va="center", fontsize=7,
                 color="white" if mine else "black",
             )  # fmt: skip
     axes.set_yticks(range(len(tasks)), [trace.task_name(task) for task in tasks])

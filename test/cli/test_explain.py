@@ -17,6 +17,7 @@ from aegis_ros.trace import RecordKind
 from aegis_ros.trace.explain import PartKind
 from aegis_ros.trace.history import Trace
 from aegis_ros.trace.page import report_page
+from aegis_ros.trace.records import rule_code
 from test.cli.conftest import Aegis
 from test.trace.made import Release, answered, traced
 
@@ -284,6 +285,41 @@ def test_answers_are_never_late_whatever_a_generator_promises(aegis: Aegis, tmp_
     said = aegis("explain", _written(replace(trace, tasks=tasks), tmp_path / "run.mcap"))
     assert said.code == 0 and "0 late" in said.out
     assert re.search(r"llm +gpu +1 +0 +0 +28\.00 +28\.00 +28\.00 +- *\n", said.out), said.out
+
+
+def _cut(trace: Trace, ending: RecordKind | None) -> Trace:
+    """Return a trace that ends, or whose generator is stopped, 18 ms after it began."""
+    records = trace.records[trace.records["time_ns"] <= 18 * _MS].copy()
+    if ending is not None:
+        row = records[:1].copy()
+        values = (rule_code(Rule.CRITICALITY), 0, 0, 0)
+        row[0] = (ending, 0, 0, 2, 0, 18 * _MS, values, len(records))
+        records = np.concatenate([records, row])
+    return replace(trace, records=records)
+
+
+def test_an_answer_that_was_stopped_or_goes_on_is_told_as_such(
+    aegis: Aegis, tmp_path: Path
+) -> None:
+    stopped = _written(_cut(answered(_MS), RecordKind.SKIPPED), tmp_path / "stopped.mcap")
+    said = aegis("explain", stopped, "--job", "llm#0")
+    assert "llm#0 was stopped (criticality) after it had answered for 18.00 ms" in said.out
+    goes_on = _written(_cut(answered(_MS), None), tmp_path / "goes_on.mcap")
+    said = aegis("explain", goes_on, "--job", "llm#0")
+    assert "llm#0 had answered for 18.00 ms when the trace ended" in said.out
+    assert aegis("explain", goes_on, "--job", "llm#7").err.endswith("expected llm#0.\n")
+
+
+def test_the_picture_of_an_answer_names_its_steps(
+    aegis: Aegis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
+    path, picture = _written(answered(_MS), tmp_path / "run.mcap"), tmp_path / "answer.svg"
+    assert aegis("explain", path, "--job", "llm#0", "--plot", str(picture)).code == 0
+    drawn = picture.read_text(encoding="utf-8")
+    assert ">prefill 2<" in drawn and ">decode 1<" in drawn and ">#0<" in drawn
+    assert ">time since it began / ms<" in drawn and ">deadline<" not in drawn
 
 
 def test_the_report_names_steps(tmp_path: Path) -> None:
