@@ -32,8 +32,10 @@ __all__ = [
     "OverrunPolicy",
     "PreprocessSpec",
     "PromptsSpec",
+    "Resident",
     "ResizeMode",
     "SourceSpec",
+    "Storage",
     "SyncSpec",
     "TaskSpec",
     "TimerSpec",
@@ -72,6 +74,27 @@ class OverrunPolicy(StrEnum):
     DEMOTE = "demote"
     STOP = "stop"
     EARLY_EXIT = "early_exit"
+
+
+class Resident(StrEnum):
+    """How many segments of a network have their weights in memory at once, where no number says.
+
+    ``all``, or ``auto``: as many as the arena has room for.
+    """
+
+    ALL = "all"
+    AUTO = "auto"
+
+
+class Storage(StrEnum):
+    """What the weights of segments that take turns are loaded from, and so what is measured.
+
+    ``cold``: storage, past the page cache, which holds nothing of them; ``warm``: the page cache,
+    whose memory is not of the arena and which the kernel may empty.
+    """
+
+    COLD = "cold"
+    WARM = "warm"
 
 
 class Color(StrEnum):
@@ -330,6 +353,8 @@ class TaskSpec:
         sha256: expected digest of the model file in hex; empty for any.
         wcet_ns: budget declared by the user instead of a measured profile; 0 for measured.
         segments: number of segments; 0 for as few as more urgent tasks allow.
+        resident: how many of them have their weights in memory at once.
+        storage: what the weights of the others are loaded from.
         dimensions: values for symbolic dimensions of the network's other inputs or outputs.
         enabled: admitted and running (capacity stays reserved while disabled).
         max_decimation: largest n of which the task may take only every n-th frame where not
@@ -362,6 +387,8 @@ class TaskSpec:
     inputs: dict[str, SourceSpec] = field(default_factory=dict)
     sync: SyncSpec | None = None
     trigger: TriggerSpec | None = None
+    resident: Resident | int = Resident.ALL
+    storage: Storage = Storage.COLD
 
     @property
     def sources(self) -> tuple[tuple[str, InputSpec, PreprocessSpec], ...]:

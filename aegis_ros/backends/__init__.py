@@ -20,7 +20,13 @@ from aegis_ros.backends.lanes import (
     lanes_on_one_core,
     lanes_to_open,
 )
-from aegis_ros.backends.registry import backend_names, capabilities_of, create_backend
+from aegis_ros.backends.registry import (
+    backend_names,
+    capabilities_of,
+    create_backend,
+    streaming_backends,
+)
+from aegis_ros.backends.streaming import Streams, plan_of, streamed
 
 __all__ = [
     "Backend",
@@ -32,6 +38,7 @@ __all__ = [
     "LoadedNetwork",
     "Part",
     "Runtime",
+    "Streams",
     "Work",
     "absent_cores",
     "backend_names",
@@ -42,4 +49,7 @@ __all__ = [
     "lane_classes",
     "lanes_on_one_core",
     "lanes_to_open",
+    "plan_of",
+    "streamed",
+    "streaming_backends",
 ]

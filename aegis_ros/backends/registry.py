@@ -17,6 +17,7 @@ __all__ = [
     "capabilities_of",
     "create_backend",
     "generator_backends",
+    "streaming_backends",
     "takers_of_code",
     "tuners",
     "warm",
@@ -114,6 +115,11 @@ def capabilities_of(name: str = "") -> Capabilities:
 def generator_backends() -> list[str]:
     """Return the names of those of our backends that run language models."""
     return [name for name in sorted(_BACKENDS.ours) if capabilities_of(name).generators]
+
+
+def streaming_backends() -> tuple[str, ...]:
+    """Return the names of those of our backends that stream weights."""
+    return tuple(name for name in sorted(_BACKENDS.ours) if capabilities_of(name).streams_weights)
 
 
 def takers_of_code(suffix: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from aegis_ros.memory import Footprint, Kind
 from aegis_ros.planning.arena_witness import holders_of, shared_of
 from aegis_ros.planning.set_memory import SetMemoryAnswer
 from aegis_ros.rationale.arena import ArenaShares
-from aegis_ros.rationale.wording import sentence
+from aegis_ros.rationale.wording import sentence, words
 from aegis_ros.views.terminal import say, sheet
 
 __all__ = ["memory_as_json", "print_memory"]
@@ -59,6 +59,8 @@ def print_memory(console: Console, answer: SetMemoryAnswer | None) -> None:
             f"What {', '.join(answer.estimated)} took in memory was never measured: shown are the "
             "sizes of files and cache, and it is more; a node measures it when it admits it",
         )
+    for name, turns in answer.streamed.items():
+        say(console, f"{name}: {words(turns)}")
     for reason in answer.refused:
         say(console, sentence(reason), style="red")
 
@@ -83,6 +85,20 @@ def memory_as_json(answer: SetMemoryAnswer | None) -> dict[str, Any] | None:
                 "mib": each.nbytes / _MIB,
             }
             for each in shared_of(plan)
+        ],
+        "streamed": [
+            {
+                "task": name,
+                "segments": each.segments,
+                "resident": each.resident,
+                "weights_mib": each.weights_bytes / _MIB,
+                "all_weights_mib": each.all_bytes / _MIB,
+                "load_mib": each.load_bytes / _MIB,
+                "load_ms": each.load_ns / 1e6,
+                "storage": each.storage,
+                "sentence": words(each),
+            }
+            for name, each in answer.streamed.items()
         ],
         "refused": [
             {

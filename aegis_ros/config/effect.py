@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from aegis_ros.config.mistakes import NoEffect
-from aegis_ros.spec import Criticality, Layout, OverrunPolicy, PreprocessSpec, ResizeMode
+from aegis_ros.spec import Criticality, Layout, OverrunPolicy, PreprocessSpec, Resident, ResizeMode
 
 __all__ = ["IMAGE_TYPES", "POINT_TYPES", "check_effect"]
 
@@ -78,6 +78,12 @@ def _idle(task: Any) -> Iterator[_Idle]:
         why = "with segments: 1"
         hint = "A job is looked at where a segment ends: declare more segments, or auto"
         yield ("on_overrun",), task, why, hint
+    if task.segments == 1:
+        hint = "Weights take turns by segment: declare more segments, or auto"
+        yield ("resident",), task, "with segments: 1", hint
+    if task.resident == Resident.ALL:
+        why, hint = "with resident: all", "Nothing is loaded as jobs run: declare resident, too"
+        yield ("storage",), task, why, hint
 
 
 def _stream(path: _Path, source: Any) -> Iterator[_Idle]:

@@ -45,7 +45,9 @@ from aegis_ros.spec import (
     Layout,
     OverrunPolicy,
     PreprocessSpec,
+    Resident,
     ResizeMode,
+    Storage,
     TaskSpec,
 )
 
@@ -95,6 +97,15 @@ def _segments(value: object) -> int:
         return 0
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_SEGMENTS:
         raise ValueError(f"expected auto, or a whole number from 1 to {_MAX_SEGMENTS}")
+    return value
+
+
+def _resident(value: object) -> object:
+    """Return a number of segments in memory, or a word for one."""
+    if isinstance(value, str) and value in [*Resident]:
+        return Resident(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < _MAX_SEGMENTS:
+        raise ValueError(f"expected all, auto, or a whole number from 1 to {_MAX_SEGMENTS - 1}")
     return value
 
 
@@ -514,6 +525,20 @@ class Task(Model):
     ] = Field(
         0, description="number of segments that the network runs in: see [Segments](#segments)"
     )
+    resident: Annotated[
+        Resident | int,
+        BeforeValidator(_resident),
+        Shown("`all`", f"`all`, `auto`, 1 to {_MAX_SEGMENTS - 1}"),
+    ] = Field(
+        Resident.ALL,
+        description="number of segments whose weights are in memory at once; `auto` is as many as "
+        "the arena has room for: see [Weights that take turns](#weights-that-take-turns)",
+    )
+    storage: Storage = Field(
+        Storage.COLD,
+        description="what other weights are loaded from, and so what is measured: `cold`, past the "
+        "page cache, or `warm`, through it",
+    )
     dimensions: dict[str, Annotated[int, Number, Field(ge=1, le=1_000_000)]] = Field(
         default_factory=dict,
         max_length=64,
@@ -594,6 +619,15 @@ class Task(Model):
             raise ValueError(
                 f"max_decimation is {self.max_decimation} and criticality is {self.criticality}: "
                 "expected 1, or criticality low"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _streamed(self) -> Task:
+        if self.segments and isinstance(self.resident, int) and self.resident >= self.segments:
+            raise ValueError(
+                f"resident is {self.resident} of {self.segments} segments: expected fewer, or "
+                "resident: all"
             )
         return self
 

@@ -29,6 +29,7 @@ from aegis_ros.planning.others_late import require_others_in_time
 from aegis_ros.planning.preparation import Measure, Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.planning.segment_choice import cut_for_fewer_frames, cut_to_fit
+from aegis_ros.planning.streaming import fewer_resident
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.rejection import (
     ChainLate,
@@ -150,7 +151,8 @@ class Judge:
             raise Refusal(no_such_task(self._admitted, spec.name, spec.follows))
         if first is not None:
             require_boxes(first.spec, "trigger.task")
-        options = self._preparation.prepare(spec, measuring)
+        room = self._device.arena_bytes - arena_plan(self.memory(without, new=spec)).nbytes
+        options = self._preparation.prepare(spec, measuring, room)
         if first is not None:
             jitter_ns = self._admitted.bound_ns(first)
             options = options.each(lambda one: replace(one, chain_jitter_ns=jitter_ns))
@@ -216,12 +218,22 @@ class Judge:
         def where_there_is_room(
             spec: TaskSpec, compiled: CompiledNetwork, key: ProfileKey, sha256: str
         ) -> None:
-            own = loaded_footprint(compiled)
-            if capabilities_of(compiled.backend).shares_activations:
-                own = replace(own, activations=0)
-            together = [*self.memory(new=spec), Holding((spec.name,), own, spec.lane)]
-            if arena_plan(together).nbytes > arena:
-                raise Refusal(arena_full(spec.name, [together], arena))
+            shares = capabilities_of(compiled.backend).shares_activations
+            beside = self.memory(new=spec)
+
+            def together(network: CompiledNetwork) -> list[Holding]:
+                own = loaded_footprint(network)
+                if shares:
+                    own = replace(own, activations=0)
+                return [*beside, Holding((spec.name,), own, spec.lane)]
+
+            def fits(network: CompiledNetwork) -> bool:
+                return arena_plan(together(network)).nbytes <= arena
+
+            if not fits(compiled):
+                full = arena_full(spec.name, [together(compiled)], arena)
+                fewer = fewer_resident(spec.name, compiled, fits)
+                raise Refusal(replace(full, counterfactuals=(*fewer, *full.counterfactuals)))
             measure(spec, compiled, key, sha256)
 
         return where_there_is_room

@@ -364,5 +364,6 @@ def _on_its_lane(task: TaskSpec, placed: Mapping[str, Placed]) -> TaskSpec:
     own = placed.get(task.name)
     if own is None:
         return task
-    parts = own.candidate.compiled.segments
-    return replace(task, lane=own.lane, segments=parts if parts > 1 else task.segments)
+    compiled = own.candidate.compiled
+    cut = compiled.segments > 1 and not compiled.weights  # as many as take turns are found again
+    return replace(task, lane=own.lane, segments=compiled.segments if cut else task.segments)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from aegis_ros.analysis import AnalysisTask, assign
 from aegis_ros.memory import Holding
-from aegis_ros.planning.arena_fit import full_while_moving, in_blocks, loadable
+from aegis_ros.planning.arena_fit import full_while_moving, has_room, in_blocks, loadable
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.counterfactuals import changes_that_admit
 from aegis_ros.planning.decimation import Decimation, with_fewer_frames
@@ -112,6 +112,12 @@ def decide(
             utilization_before=used_before(admitted, lane, device),
             utilization_after=verdict.utilization,
             witness=verdict.witness,
-            counterfactuals=changes_that_admit(options, admitted, lane, switch_ns),
+            counterfactuals=changes_that_admit(
+                options,
+                admitted,
+                lane,
+                switch_ns=switch_ns,
+                fits=lambda other: has_room(other, memory, device.arena_bytes),
+            ),
         )
     )

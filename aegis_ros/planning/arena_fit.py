@@ -11,11 +11,12 @@ from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.early_exit import early_exit_problem
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.planning.relocation import Move
+from aegis_ros.planning.streaming import fewer_resident
 from aegis_ros.rationale.arena import ArenaFull, ArenaShares, HeldTwice
 from aegis_ros.rationale.changes import ArenaLarger
 from aegis_ros.rationale.wording import counterfactual
 
-__all__ = ["check_file_fits", "full_while_moving", "in_blocks", "loadable"]
+__all__ = ["check_file_fits", "full_while_moving", "has_room", "in_blocks", "loadable"]
 
 _MIB = 1024 * 1024
 
@@ -39,8 +40,28 @@ def loadable(candidate: Candidate, memory: Sequence[Holding], arena_bytes: int) 
     able = tuple(lane for lane in candidate.lanes if total[lane] <= arena_bytes)
     if not able:
         least = min(candidate.lanes, key=total.__getitem__)
-        raise Refusal(arena_full(candidate.spec.name, [after[least]], arena_bytes))
+        full = arena_full(candidate.spec.name, [after[least]], arena_bytes)
+        fewer = fewer_resident(
+            candidate.spec.name,
+            candidate.compiled,
+            lambda other: has_room(replace(candidate, compiled=other), memory, arena_bytes),
+        )
+        raise Refusal(replace(full, counterfactuals=(*fewer, *full.counterfactuals)))
     return replace(candidate, lanes=able)
+
+
+def has_room(candidate: Candidate, memory: Sequence[Holding], arena_bytes: int) -> bool:
+    """Return whether a network can be loaded on one of its lanes.
+
+    Args:
+        candidate: the task.
+        memory: as for :func:`loadable`.
+        arena_bytes: what all may take together.
+    """
+    return any(
+        arena_plan([*memory, candidate.holding(lane)]).nbytes <= arena_bytes
+        for lane in candidate.lanes
+    )
 
 
 def in_blocks(

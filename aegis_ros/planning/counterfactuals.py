@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 
 from aegis_ros.analysis import AnalysisTask, counterfactuals
 from aegis_ros.analysis.lanes import admits
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.cutting import advise_cuts
+from aegis_ros.planning.streaming import more_resident
 from aegis_ros.rationale import Counterfactual
 from aegis_ros.rationale.changes import DeadlineLonger
 from aegis_ros.rationale.wording import counterfactual
@@ -20,7 +22,9 @@ def changes_that_admit(
     options: Options,
     admitted: Mapping[str, tuple[AnalysisTask, str]],
     first: str,
+    *,
     switch_ns: int,
+    fits: Callable[[Candidate], bool],
 ) -> tuple[Counterfactual, ...]:
     """Return changes that would admit a task, those on the lanes it comes closest to first.
 
@@ -29,10 +33,11 @@ def changes_that_admit(
         admitted: for each running task, how the tests see it and its lane.
         first: the lane it comes closest to.
         switch_ns: charged to every segment.
+        fits: whether the arena has room for the task as another candidate has it.
     """
     found: dict[tuple[str, str], Counterfactual] = {}
     for candidate in sorted(options.candidates, key=lambda each: first not in each.lanes):
-        for change in _changes_on(candidate, admitted, switch_ns):
+        for change in _changes_on(candidate, admitted, switch_ns=switch_ns, fits=fits):
             # Advice about the task itself is given once: for the class it is closest to.
             about = change.task if change.change in ("drop", "segments") else ""
             found.setdefault((change.change, about), change)
@@ -40,12 +45,22 @@ def changes_that_admit(
 
 
 def _changes_on(
-    candidate: Candidate, admitted: Mapping[str, tuple[AnalysisTask, str]], switch_ns: int
+    candidate: Candidate,
+    admitted: Mapping[str, tuple[AnalysisTask, str]],
+    *,
+    switch_ns: int,
+    fits: Callable[[Candidate], bool],
 ) -> tuple[Counterfactual, ...]:
     task, lanes = candidate.analysis_task(), candidate.lanes
     there = {name: item for name, (item, lane) in admitted.items() if lane in lanes}
     fixed = {name: admitted[name][1] for name in there}
+    more = (
+        counterfactual(change)
+        for other, seen, change in more_resident(candidate)
+        if fits(other) and admits([*there.values(), seen], lanes, switch_ns=switch_ns, fixed=fixed)
+    )
     return (
+        *islice(more, 1),
         *advise_cuts(
             task,
             # One that is leaving has a name no task can have.

@@ -6,7 +6,7 @@ from aegis_ros.errors import ModelError
 from aegis_ros.network import ModelFile
 from aegis_ros.planning.arena_fit import check_file_fits
 from aegis_ros.rationale import Rule
-from aegis_ros.spec import GeneratorSpec, OrchestratorSpec, TaskSpec
+from aegis_ros.spec import GeneratorSpec, OrchestratorSpec, Resident, TaskSpec
 
 __all__ = ["check_declared_file"]
 
@@ -23,7 +23,7 @@ def check_declared_file(
 
     Raises:
         ModelError: its digest is another one, or is missing where it is required.
-        Refusal: it is larger than the arena.
+        Refusal: it is larger than the arena, and all of it is to be in memory.
     """
     if of.models.require_sha256 and not spec.sha256:
         what = "task" if isinstance(spec, TaskSpec) else "generator"
@@ -34,7 +34,8 @@ def check_declared_file(
             rule=Rule.MODEL_DIGEST,
             hint=f"sha256sum {file.path} prints it",
         )
-    check_file_fits(spec.name, file.size, of.device.arena_bytes)
+    if not isinstance(spec, TaskSpec) or spec.resident is Resident.ALL:
+        check_file_fits(spec.name, file.size, of.device.arena_bytes)
     if spec.sha256 and file.digest != spec.sha256:
         raise ModelError(
             "the file is not the one that was declared",

@@ -13,9 +13,10 @@ from aegis_ros.backends.progress import Progress
 from aegis_ros.backends.tuning import Tuned
 from aegis_ros.decoders import create_decoder
 from aegis_ros.errors import AegisError, BackendError, ConfigError, ModelError
+from aegis_ros.memory import arena_plan
 from aegis_ros.network import PreparedNetwork, open_model, prepare
 from aegis_ros.network.compiled_code import described_code
-from aegis_ros.planning.candidate import Candidate, Options, options_of
+from aegis_ros.planning.candidate import Candidate, Options, loaded_footprint, options_of
 from aegis_ros.planning.code_trust import code_refused, trusted_suffix
 from aegis_ros.planning.contention import Contention
 from aegis_ros.planning.cutting import cut_budget, estimated_budget
@@ -23,6 +24,8 @@ from aegis_ros.planning.declared_file import check_declared_file
 from aegis_ros.planning.early_exit import plan_for, stand_in_problem
 from aegis_ros.planning.feeds import decoded_outputs, feeds
 from aegis_ros.planning.refusal import Refusal
+from aegis_ros.planning.streaming import as_asked, why_streamed
+from aegis_ros.planning.streams import frames_of
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.admission import (
     BudgetBasis,
@@ -41,11 +44,12 @@ from aegis_ros.rationale.rejection import (
     NoSuchLane,
     ProfileUnreadable,
 )
-from aegis_ros.spec import OrchestratorSpec, TaskSpec, Wait
+from aegis_ros.spec import OrchestratorSpec, Resident, TaskSpec, Wait
 from aegis_ros.wcet import KnownProfiles, Profile, ProfileKey
 
 __all__ = ["Measure", "Preparation"]
 
+_Compile = Callable[[PreparedNetwork, Path, int], CompiledNetwork]
 Measure = Callable[[TaskSpec, CompiledNetwork, ProfileKey, str], None]
 
 
@@ -80,7 +84,9 @@ class Preparation:
         self._lanes = tuple(lane.name for lane in spec.device.lanes)
         self.contention = Contention(spec.device, backends, profiles, self.profile_key_of)
 
-    def prepare(self, spec: TaskSpec, measure: Measure | None) -> Options:
+    def prepare(
+        self, spec: TaskSpec, measure: Measure | None, room_bytes: int | None = None
+    ) -> Options:
         """Locate, check and fuse the network, then compile it and find its budget for each class.
 
         A network whose number of segments is to be chosen is whole until
@@ -90,6 +96,8 @@ class Preparation:
             spec: the task; one that names no lane is prepared for every class of lanes.
             measure: called to measure a missing profile, with a task that names a lane of the
                 class; ``None`` where that is not possible now.
+            room_bytes: what its network may take of the arena, where it says ``resident: auto``;
+                ``None`` for all of it.
 
         Raises:
             Refusal: the first step that says no, if no class of lanes can run it.
@@ -98,7 +106,7 @@ class Preparation:
         prepared = self._prepared(spec)
 
         def on(lanes: LaneClass) -> Candidate:
-            compiled = self._compiled(spec, prepared, lanes, spec.segments or 1)
+            compiled = self._as_asked(spec, prepared, lanes, room_bytes)
             return self._with_budget(spec, prepared, compiled, lanes, measure=measure)
 
         return options_of([partial(on, each) for each in classes])
@@ -116,10 +124,15 @@ class Preparation:
             Those that can be tested, the names of those without a profile, and what keeps others
             from running.
         """
-        options, unknown, errors = [], [], []
-        for task in tasks:
+        options: list[Options] = []
+        unknown: list[str] = []
+        errors: list[ConfigError] = []
+        wanted = tuple(tasks)
+        for index, task in enumerate(wanted):
+            frames = arena_plan(frames_of(wanted[: index + 1], self._spec.tasks)).nbytes
+            others = sum(each.candidates[0].footprint.total for each in options)
             try:
-                options.append(self.prepare(task, None))
+                options.append(self.prepare(task, None, self.device.arena_bytes - frames - others))
             except Refusal as refusal:
                 if refusal.rule is Rule.WCET_PROFILE:
                     unknown.append(task.name)
@@ -135,7 +148,7 @@ class Preparation:
         """
         lanes = self.lane_classes(spec)[0]
         prepared = self._prepared(spec)
-        return prepared, self._compiled(spec, prepared, lanes, spec.segments or 1)
+        return prepared, self._as_asked(spec, prepared, lanes, None)
 
     def tune(self, spec: TaskSpec, seconds: float, report: Progress) -> Tuned | None:
         """Search for a faster way to compute a task's network on the first of its lane classes.
@@ -245,6 +258,39 @@ class Preparation:
     def _compiled(
         self, spec: TaskSpec, prepared: PreparedNetwork, lanes: LaneClass, parts: int
     ) -> CompiledNetwork:
+        make = self._backends[lanes.backend].compile
+        return self._made(spec, prepared, lanes, make=make, parts=parts)
+
+    def _as_asked(
+        self, spec: TaskSpec, prepared: PreparedNetwork, lanes: LaneClass, room_bytes: int | None
+    ) -> CompiledNetwork:
+        """Return a network in as many segments as are declared, so many of them in memory."""
+        room = self.device.arena_bytes if room_bytes is None else room_bytes
+        auto = spec.resident is Resident.AUTO
+        plain = None
+        if spec.resident is Resident.ALL or auto:
+            plain = self._compiled(spec, prepared, lanes, spec.segments or 1)
+            if not auto or loaded_footprint(plain).total <= room:
+                return plain
+        found = as_asked(
+            spec,
+            self._backends[lanes.backend],
+            lambda backend, parts: self._made(
+                spec, prepared, lanes, make=backend.compile_streamed, parts=parts
+            ),
+            room_bytes=room,
+        )
+        return found or plain or self._compiled(spec, prepared, lanes, spec.segments or 1)
+
+    def _made(
+        self,
+        spec: TaskSpec,
+        prepared: PreparedNetwork,
+        lanes: LaneClass,
+        *,
+        make: _Compile,
+        parts: int,
+    ) -> CompiledNetwork:
         backend = self._backends[lanes.backend]
         if len(prepared.inputs) > backend.capabilities.inputs:
             too_many = (
@@ -255,7 +301,9 @@ class Preparation:
         if prepared.code is not None and prepared.code.suffix not in backend.capabilities.code:
             raise Refusal(code_refused(spec.name, prepared.code.suffix, backend.name))
         try:
-            compiled = _compiled_by(backend, prepared, self._cache_dir, parts)
+            compiled = _compiled_by(
+                partial(make, prepared, self._cache_dir, parts), backend.name, parts
+            )
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except OSError as error:
@@ -294,7 +342,12 @@ class Preparation:
         if profile is None or profile.segments != compiled.segments:
             if measure is None:
                 raise Refusal(
-                    NoProfile(spec.name, key.device, compiled.segments, bool(spec.segments))
+                    NoProfile(
+                        spec.name,
+                        key.device,
+                        compiled.segments,
+                        bool(spec.segments or compiled.weights),
+                    )
                 )
             measure(replace(spec, lane=there[0]), compiled, key, prepared.digest)
             profile = self._profile(key, lanes)
@@ -358,22 +411,22 @@ class Preparation:
 
 
 def _as_declared_cut(spec: TaskSpec, compiled: CompiledNetwork) -> CutReason | None:
+    if compiled.weights:
+        return why_streamed(spec, compiled)
     if compiled.note:
         return CutNote(compiled.note)
     return CutAsDeclared(compiled.segments) if spec.segments > 1 else None
 
 
-def _compiled_by(
-    backend: Backend, prepared: PreparedNetwork, cache_dir: Path, parts: int
-) -> CompiledNetwork:
-    """Return what a backend makes of a network, in at most so many parts.
+def _compiled_by(make: Callable[[], CompiledNetwork], backend: str, parts: int) -> CompiledNetwork:
+    """Return what a backend of this name makes of a network, in at most so many parts.
 
     Raises:
         BackendError: it cannot, fails in another way, or returns what makes no sense.
         OSError, MemoryError: as its files and the machine say.
     """
     try:
-        compiled = backend.compile(prepared, cache_dir, parts)
+        compiled = make()
         kinds = compiled.footprint
         sizes = (kinds.weights, kinds.activations, kinds.state, kinds.staging)
         if not 0 < compiled.segments <= parts or min(sizes) < 0:
@@ -382,8 +435,7 @@ def _compiled_by(
         raise
     except Exception as error:  # of another distribution's module
         raise BackendError(
-            f"backend {backend.name!r} failed to compile the network "
-            f"({type(error).__name__}: {error})",
+            f"backend {backend!r} failed to compile the network ({type(error).__name__}: {error})",
             where="model",
             hint="Report it to whoever made the backend, or use another lane",
         ) from error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from aegis_ros.memory import ArenaPlan, Holding, arena_plan, without
 from aegis_ros.planning.arena_witness import arena_full, with_witness
 from aegis_ros.planning.generator import Generator, GeneratorAnswer
+from aegis_ros.rationale.admission import WeightsStreamed
 from aegis_ros.rationale.arena import ArenaFull
 from aegis_ros.rationale.generators import CacheTooLarge
 
@@ -24,12 +25,14 @@ class SetMemoryAnswer:
         refused: why there is no room for the others, in the order of registration.
         estimated: names of generators that were never loaded, so that the sizes of their files and
             caches had to do.
+        streamed: by name of a task whose weights take turns, what is in memory and what is loaded.
     """
 
     holdings: tuple[Holding, ...]
     arena_bytes: int
     refused: tuple[ArenaFull, ...] = ()
     estimated: tuple[str, ...] = ()
+    streamed: Mapping[str, WeightsStreamed] = field(default_factory=dict)
 
     @property
     def plan(self) -> ArenaPlan:
@@ -57,6 +60,7 @@ class SetMemory:
         weights: what each generator takes beside its cache.
         arena_bytes: what all may take together.
         estimated: names of generators of which it was never measured.
+        streamed: by name of a task whose weights take turns, what is in memory and what is loaded.
     """
 
     networks: tuple[Holding, ...]
@@ -64,6 +68,7 @@ class SetMemory:
     weights: tuple[Holding, ...]
     arena_bytes: int
     estimated: tuple[str, ...] = ()
+    streamed: Mapping[str, WeightsStreamed] = field(default_factory=dict)
 
     def judged(self, lane_of: Mapping[str, str]) -> SetMemoryAnswer:
         """Return which tasks find room, one after the other.
@@ -82,7 +87,12 @@ class SetMemory:
                 there.append(name)
             else:
                 refused.append(arena_full(name, [together], self.arena_bytes))
-        return SetMemoryAnswer(tuple(self._of(there, lane_of)), self.arena_bytes, tuple(refused))
+        return SetMemoryAnswer(
+            tuple(self._of(there, lane_of)),
+            self.arena_bytes,
+            tuple(refused),
+            streamed={name: each for name, each in self.streamed.items() if name in there},
+        )
 
     def with_room(
         self, generators: Sequence[Generator], beside: SetMemoryAnswer

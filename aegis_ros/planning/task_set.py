@@ -513,6 +513,7 @@ def _memory(
     from aegis_ros.memory import Holding
     from aegis_ros.planning.set_memory import SetMemory
     from aegis_ros.planning.streams import frames_of
+    from aegis_ros.rationale.admission import WeightsStreamed
 
     return SetMemory(
         tuple(candidate.holding(lane) for candidate, lane in placed),
@@ -520,6 +521,11 @@ def _memory(
         tuple(Holding((each.spec.name,), each.weights, each.lane) for each in speaking),
         spec.device.arena_bytes,
         tuple(each.spec.name for each in speaking if each.taken is None),
+        {
+            candidate.spec.name: candidate.cut
+            for candidate, _ in placed
+            if isinstance(candidate.cut, WeightsStreamed)
+        },
     )
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "SharedWith",
     "SlowedTask",
     "TaskAdmitted",
+    "WeightsStreamed",
 ]
 
 
@@ -166,6 +167,31 @@ class CutNotWorth(CutReason):
     longest_ns: int
     waiting: str
     tolerance_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsStreamed(CutReason):
+    """Only some segments have their weights in memory at once; the others are loaded in each job.
+
+    Attributes:
+        segments: in how many the network runs.
+        resident: how many are in memory at once.
+        chosen: whether that is as many as the arena has room for; declared otherwise.
+        weights_bytes: that their weights take.
+        all_bytes: that the weights of all segments would take.
+        load_bytes: that each job loads.
+        load_ns: how long that took when the segments were made, longest loads added up.
+        storage: ``cold`` or ``warm``.
+    """
+
+    segments: int
+    resident: int
+    chosen: bool
+    weights_bytes: int
+    all_bytes: int
+    load_bytes: int
+    load_ns: int
+    storage: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ __all__ = [
     "OtherDeadlineLonger",
     "PeriodLonger",
     "PeriodShorter",
+    "ResidentOther",
 ]
 
 
@@ -190,6 +191,35 @@ class CutOther(Change):
     def of(self) -> tuple[str, float]:
         """Return the other task and its number of segments."""
         return self.task, self.segments
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentOther(Change):
+    """Another number of the task's segments is in memory at once; times are estimated.
+
+    Attributes:
+        admits: the task.
+        resident: how many segments; 0 for all.
+        need_bytes: what it takes then.
+        before_bytes: what it would take as asked for.
+        budget_ns: of a job then.
+        before_ns: of a job as asked for.
+        loads_only: whether these are times of loading alone, where a job was never measured.
+    """
+
+    change = "resident"
+
+    admits: str
+    resident: int
+    need_bytes: int
+    before_bytes: int
+    budget_ns: int
+    before_ns: int
+    loads_only: bool = False
+
+    def of(self) -> tuple[str, float]:
+        """Return the task and the number of segments."""
+        return self.admits, self.resident
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ __all__ = [
     "NotConfigured",
     "NotMeasuredBeside",
     "NotSchedulable",
+    "NotStreamed",
     "OthersLate",
     "OutputsDiffer",
     "ProfileUnreadable",
@@ -174,6 +175,28 @@ class TooManyTasks(Reason):
 
     task: str
     most: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotStreamed(Reason):
+    """Weights are to take turns in memory, and cannot.
+
+    Attributes:
+        task: its name.
+        resident: how many segments are asked for.
+        backend: what would run it.
+        able: backends that stream weights, where this one does not.
+        note: why the network cannot be streamed, where the backend streams others.
+    """
+
+    decision = Decision.REJECTED
+    rule = Rule.SCHEMA
+
+    task: str
+    resident: int
+    backend: str
+    able: tuple[str, ...]
+    note: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from aegis_ros.backends.cpu import place as module
+from aegis_ros.backends.cpu.freeing import given_back
 from aegis_ros.backends.cpu.place import Place, WeightsFile, fill, windows_of
 from aegis_ros.errors import BackendError
 
@@ -168,3 +169,24 @@ def test_a_kernel_that_moves_no_pages_is_said_to_be_too_old(tmp_path, monkeypatc
     mapped = Mapped(tmp_path / "0", [(0, 4)])
     with pytest.raises(BackendError, match=r"cannot be moved \(Invalid argument\); .* Linux 5\.7"):
         Place([(0, mapped.file(), mapped.windows)])
+
+
+def is_mapped(address: int) -> bool:
+    spans = [
+        line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines()
+    ]
+    return any(int(low, 16) <= address < int(high, 16) for low, high in spans)
+
+
+def test_what_making_a_session_needs_goes_back_to_the_kernel():
+    with given_back():
+        libc = ctypes.CDLL(None)  # as it is after an earlier session
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes, libc.free.argtypes = (ctypes.c_size_t,), (ctypes.c_void_p,)
+    with given_back():
+        large = libc.malloc(8 << 20)
+        after = libc.malloc(1 << 19)  # in the heap: what lies below it would stay
+        assert is_mapped(large)
+        libc.free(large)
+        assert not is_mapped(large)
+        libc.free(after)

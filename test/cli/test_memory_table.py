@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from aegis_ros.cli.memory_table import memory_as_json, print_memory
 from aegis_ros.config import load_config
 from aegis_ros.planning.answer import judge
 from aegis_ros.planning.task_set import read_task_set
 from test.cli.conftest import Aegis
 from test.orchestrator.house import House
+from test.planning.streams import let_it_stream
 
 MIB = 1024 * 1024
 _TASK = (
@@ -77,3 +80,21 @@ def test_a_set_of_written_budgets_has_no_memory_to_show(
     said = aegis("check", str(path), "--format", form)
     assert said.code == 0
     assert json.loads(said.out)["memory"] is None if form == "json" else "memory" not in said.out
+
+
+def test_weights_that_take_turns_are_told_with_what_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_it_stream(monkeypatch, most_parts=4)
+    House(tmp_path)  # writes the network
+    path = configured(tmp_path, "eye")
+    path.write_text(path.read_text().replace("wcet_ms: 10,", "wcet_ms: 90, resident: 2,"))
+    memory = judge(read_task_set(path, tmp_path / "state")).memory
+    told = memory_as_json(memory)
+    assert told is not None
+    (turns,) = told["streamed"]
+    assert (turns["task"], turns["segments"], turns["resident"]) == ("eye", 4, 2)
+    assert (turns["weights_mib"], turns["all_weights_mib"], turns["load_ms"]) == (20, 40, 60)
+    console = Console(record=True, width=300)
+    print_memory(console, memory)
+    assert f"eye: {turns['sentence']}" in console.export_text()

@@ -97,6 +97,8 @@ CASES = [
     ),
     (task(criticality="best_effort", queue=3), "queue", "best_effort"),
     (task(segments=1, on_overrun="stop"), "on_overrun", "segments: 1"),
+    (task(segments=1, resident="auto"), "resident", "segments: 1"),
+    (task(storage="warm"), "storage", "resident: all"),
 ]
 
 
@@ -134,6 +136,8 @@ def test_a_key_without_effect_is_refused_by_name(
         inside(max_size=[4, 4], preprocess={"scale": 0.5}),
         task(criticality="best_effort"),
         task(segments=2, on_overrun="stop"),
+        task(resident=3, storage="warm"),
+        task(segments=2, resident="auto"),
     ],
 )
 def test_keys_with_an_effect_and_defaults_that_are_written_out_are_read(

@@ -460,6 +460,8 @@ REASONS = (
         92 * MS,
         80 * MS,
     ),
+    r.NotStreamed("detector", 2, "tensorrt", ("onnxruntime",), ""),
+    r.NotStreamed("detector", 2, "onnxruntime", (), "not cut into 8 segments: too few places"),
     r.Followed("detector", ("classifier",)),
     r.TooManyTasks("detector", 256),
     r.NoSuchLane("detector", "gpu", ("main", "side")),
@@ -502,6 +504,21 @@ REASONS = (
         h.ArenaShares(30 * MIB),
         (h.Holder("map", 600 * MIB), h.Holder("text", 400 * MIB)),
         twice=h.HeldTwice("map", "gpu0", "gpu1"),
+    ),
+    h.ArenaFull(
+        "detector",
+        120 * MIB,
+        960 * MIB,
+        1024 * MIB,
+        (
+            counterfactual(
+                c.ResidentOther(
+                    "detector", 2, 61 * MIB, 120 * MIB, 95 * MS, 28 * MS, loads_only=True
+                )
+            ),
+            counterfactual(c.ArenaLarger("detector", 1080)),
+        ),
+        h.ArenaShares(118 * MIB, 2 * MIB),
     ),
     h.ArenaFull(
         "detector",
@@ -637,6 +654,7 @@ CHANGES = (
     c.DropTasks("detector", ("map", "caption")),
     c.DropForArena("detector", "map", 400 * MIB),
     c.ArenaLarger("detector", 1200),
+    c.ResidentOther("detector", 4, 120 * MIB, 61 * MIB, 28 * MS, 95 * MS),
     c.DropForRest(("map", "caption"), 3),
 )
 
@@ -705,6 +723,8 @@ PARTS = (
     a.CutNote("not cut into 2 segments: its output 'x' differs"),
     a.CutForOthers(2, 23 * MS, 44 * MS, "brake", 33 * MS),
     a.CutNotWorth(8, 9 * MS, "brake", 3 * MS),
+    a.WeightsStreamed(8, 2, True, 61 * MIB, 548 * MIB, 487 * MIB, 1_570 * MS, "cold"),
+    a.WeightsStreamed(4, 1, False, 20 * MIB, 61 * MIB, 61 * MIB, 8 * MS, "warm"),
     a.ConstantLatency("detector", 80 * MS, 63_500_000, 63_500_000),
 )
 

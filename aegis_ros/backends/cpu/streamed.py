@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aegis_ros.backends.base import Arrays, CompiledNetwork, Shapes
+from aegis_ros.backends.cpu.freeing import given_back
 from aegis_ros.backends.cpu.onnxruntime import OrtNetwork, session_options
 from aegis_ros.backends.cpu.place import Place, WeightsFile, Window, fill, windows_of
 from aegis_ros.backends.streaming import kept_segments
@@ -94,7 +95,7 @@ def open_segment(graph: str, weights: str, index: int) -> tuple[Any, tuple[Windo
     """
     import onnxruntime
 
-    with Scratch() as folder:
+    with Scratch() as folder, given_back():
         # The names that the graph and ONNX Runtime know, leading to the very files that were
         # verified.
         for name, target in ((f"{index}.onnx", graph), (f"{index}.weights", weights)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import admission
-from aegis_ros.rationale.wording.units import fewer_frames, ms, names
+from aegis_ros.rationale.wording.units import fewer_frames, mib, ms, names
 from aegis_ros.rationale.wording.verdicts import verdict_words
 from aegis_ros.rationale.wording.words import words, words_of
 
@@ -178,6 +178,18 @@ def _cut_not_worth(cut: admission.CutNotWorth) -> str:
     return (
         f"it is not cut, because in {cut.segments} segments the longest would still take "
         f"{ms(cut.longest_ns)}, and {cut.waiting} tolerates {ms(cut.tolerance_ns)} of blocking"
+    )
+
+
+@words_of(admission.WeightsStreamed)
+def _weights_streamed(cut: admission.WeightsStreamed) -> str:
+    why = "as many as there is room for" if cut.chosen else "as declared"
+    rate = cut.load_bytes / 2**20 / (max(1, cut.load_ns) / 1e9)
+    return (
+        f"{cut.resident} of its {cut.segments} segments {'is' if cut.resident == 1 else 'are'} in "
+        f"memory at a time, {why} ({mib(cut.weights_bytes)} of weights instead of "
+        f"{mib(cut.all_bytes)}): each job loads {mib(cut.load_bytes)} from {cut.storage} storage, "
+        f"which took up to {ms(cut.load_ns)} ({rate:.0f} MiB/s) when the segments were made"
     )
 
 

@@ -52,13 +52,16 @@ def held_words(holders: Sequence[arena.Holder], shared: Sequence[arena.SharedPie
 
 def would_admit(changes: Sequence[Counterfactual]) -> str:
     """Return what would make room, as a sentence that follows on another; empty for nothing."""
-    ways = [
-        f"with device.arena_mib of {each.value:.0f} or more"
-        if each.change == "arena_mib"
-        else f"without {names(each.task.split(', '))}"
-        for each in changes
-    ]
+    ways = [_way(each) for each in changes]
     return f". It would be admitted {', or '.join(ways)}" if ways else ""
+
+
+def _way(change: Counterfactual) -> str:
+    if change.change == "arena_mib":
+        return f"with device.arena_mib of {change.value:.0f} or more"
+    if change.change == "resident":  # all that it says of what that costs
+        return change.sentence.partition(" would be admitted ")[2]
+    return f"without {names(change.task.split(', '))}"
 
 
 def _by_kind(shares: arena.ArenaShares) -> str:

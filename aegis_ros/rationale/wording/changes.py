@@ -85,6 +85,20 @@ def _cut_other(change: changes.CutOther) -> str:
     )
 
 
+@words_of(changes.ResidentOther)
+def _resident_other(change: changes.ResidentOther) -> str:
+    times = (
+        f"{ms(change.budget_ns)} of loading a job"
+        if change.loads_only
+        else f"about {ms(change.budget_ns)} a job"
+    )
+    return (
+        f"{change.admits} would be admitted with resident: {change.resident or 'all'} "
+        f"({mib(change.need_bytes)} instead of {mib(change.before_bytes)}, {times} instead of "
+        f"{ms(change.before_ns)})"
+    )
+
+
 @words_of(changes.DropTask)
 def _drop_task(change: changes.DropTask) -> str:
     return f"{change.admits} would be admitted if {change.task} ({change.criticality}) were removed"

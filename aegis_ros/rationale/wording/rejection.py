@@ -92,6 +92,18 @@ def _no_such_lane(reason: rejection.NoSuchLane) -> str:
     return f"there is no lane {reason.asked!r}; the lanes are {', '.join(reason.lanes)}"
 
 
+@words_of(rejection.NotStreamed)
+def _not_streamed(reason: rejection.NotStreamed) -> str:
+    asked = f"{reason.task} declares resident: {reason.resident}, "
+    if reason.note:
+        return f"{asked}which cannot be done ({reason.note}). Declare resident: all, or auto"
+    able = f", or a lane of backend {names(reason.able)}" if reason.able else ""
+    return (
+        f"{asked}and backend {reason.backend} keeps all weights in memory. Declare resident: all"
+        f"{able}"
+    )
+
+
 @words_of(rejection.ModelUnreadable)
 def _model_unreadable(reason: rejection.ModelUnreadable) -> str:
     return f"{reason.model} cannot be read: {reason.problem}"
