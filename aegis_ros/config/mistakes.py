@@ -29,6 +29,7 @@ _TYPES = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "text",
+    "bytes_type": "text",
     "list_type": "a list",
     "tuple_type": "a list",
     "dict_type": "a mapping",
@@ -196,6 +197,8 @@ def _problem(
         return "not valid", shown, _TYPES[kind], hint
     if kind in _TYPES:
         return "not valid", shown, _TYPES[kind], ""
+    if kind == "json_invalid":  # all of it is the value
+        return f"no JSON: {context['error']}", None, "", ""
     message = str(item["msg"]).removeprefix("Input should be ")
     return "not valid", shown, message[:1].lower() + message[1:], ""
 

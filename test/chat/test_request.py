@@ -209,3 +209,9 @@ def test_what_is_no_request_is_refused_in_few_words(body: bytes) -> None:
     with pytest.raises(ConfigError) as found:
         read_request(body)
     assert len(str(found.value)) < 20_000
+
+
+def test_what_is_no_json_is_called_so_without_the_whole_of_it() -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_request(b'{"model": "a", "messages": [')
+    assert str(refused.value) == "no JSON: EOF while parsing a list at line 1 column 28."
