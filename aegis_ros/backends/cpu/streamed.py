@@ -9,6 +9,7 @@ from typing import Any
 
 from aegis_ros.backends.base import Arrays, CompiledNetwork, Shapes
 from aegis_ros.backends.cpu.freeing import given_back
+from aegis_ros.backends.cpu.locks import untouched
 from aegis_ros.backends.cpu.onnxruntime import OrtNetwork, session_options
 from aegis_ros.backends.cpu.place import Place, WeightsFile, Window, fill, windows_of
 from aegis_ros.backends.streaming import kept_segments
@@ -100,9 +101,10 @@ def open_segment(graph: str, weights: str, index: int) -> tuple[Any, tuple[Windo
         # verified.
         for name, target in ((f"{index}.onnx", graph), (f"{index}.weights", weights)):
             os.symlink(Path(target).absolute(), folder / name)
-        session = onnxruntime.InferenceSession(
-            str(folder / f"{index}.onnx"),
-            session_options(),
-            providers=["CPUExecutionProvider"],
-        )
+        with untouched():  # nobody has room for the weights of all segments
+            session = onnxruntime.InferenceSession(
+                str(folder / f"{index}.onnx"),
+                session_options(),
+                providers=["CPUExecutionProvider"],
+            )
         return session, windows_of(weights)
