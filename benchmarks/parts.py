@@ -39,5 +39,6 @@ PARTS = (
     Part("trace", "What tracing costs", "benchmarks.trace"),
     Part("answers", "Quick services beside admissions", "benchmarks.answers"),
     Part("generators", "Language models in the slack of a lane", "benchmarks.generators"),
+    Part("memory", "Networks whose weights do not all fit", "benchmarks.memory"),
     Part("soak", "Faults, and what is lost, late or leaked", "benchmarks.soak"),
 )  # fmt: skip

@@ -18,7 +18,7 @@ phases of the machine meet all alike. Others do not lock their memory, ours do, 
 The peak is the kernel's (VmHWM), counted from a process with the runtime and one small network. A
 streamed one that takes more than arena + 32 MiB is killed. Goals: no peak above that, no kill,
 the same bits, and at most 10 % more processor time than with all resident where weights are warm.
-The program ends with 1 where a goal is missed.
+The program ends with 1 where a goal is missed, unless it is a quick run.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def main() -> None:
             "cores_used_by_others": share,
         },
     )
-    if not all(goals.values()):
+    if not options.quick and not all(goals.values()):
         sys.exit(1)
 
 
