@@ -14,12 +14,13 @@ from aegis_ros.errors import AegisError, ProfileError, StateError, StoppedError
 from aegis_ros.host import pinnable_cores
 from aegis_ros.orchestrator.admissions import Admissions, Ticket
 from aegis_ros.orchestrator.claims import Claims, claims_folder, claims_of
+from aegis_ros.orchestrator.lane_loads import LaneLoads
 from aegis_ros.orchestrator.node_folder import DEFAULT_NODE
 from aegis_ros.orchestrator.node_state import NodeState
 from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.orchestrator.types import AdmissionRequest
 from aegis_ros.planning.candidate import Options
-from aegis_ros.planning.contention import PairRun, Placed
+from aegis_ros.planning.contention import PairRun, Placed, Verify
 from aegis_ros.planning.lane_options import OptionsLayout
 from aegis_ros.planning.lane_plan import LanePlan, plan_lanes
 from aegis_ros.planning.lane_reason import lanes_chosen
@@ -30,8 +31,8 @@ from aegis_ros.rationale import Rationale
 from aegis_ros.rationale.lanes import LaneAlternative, LanesChosen
 from aegis_ros.rationale.requests import NotClaimed
 from aegis_ros.sandbox.stopping import check_stop
-from aegis_ros.spec import DeviceSpec, OrchestratorSpec, TaskSpec
-from aegis_ros.wcet import ProfileKey, RememberedProfiles
+from aegis_ros.spec import Contend, DeviceSpec, OrchestratorSpec, TaskSpec
+from aegis_ros.wcet import ProfileKey, RememberedProfiles, Stress
 
 __all__ = ["LaneChooser"]
 
@@ -47,12 +48,15 @@ class LaneChooser:
 
     Each network is measured alone on every kind of lane that there may be. What it takes beside
     others is at first assumed to be no more than that, so that no placement looks worse than it
-    is; what the best one rests on is then measured, until nothing in the best one is assumed.
+    is; what the best one rests on is then measured, until nothing in the best one is assumed. At
+    last its networks are measured with all other lanes busy, as admission will; where that makes
+    another placement the best one, the same is done with that.
 
     Lanes that a device cannot be divided into are found out when the engine opens them. They are
     left out, and the decision says why. So are those that cannot be measured in the time there is:
     one half of it is for networks alone, on kinds of lanes that follow the first one, and the other
-    for networks beside each other.
+    for networks beside each other. A choice that no time is left to measure with all lanes busy
+    stands: admission does that.
 
     Args:
         spec: configuration.
@@ -186,7 +190,15 @@ class LaneChooser:
                 lanes = len(each.device.lanes)
                 left_out.append(LaneAlternative(each.label, lanes, -1.0, unmeasured=names))
             elif options:
-                ways[each.label] = _Way(each.device, preparation, _layout(options, preparation))
+                loads = LaneLoads(
+                    replace(self._spec, device=each.device),
+                    bench.backends,
+                    bench.known,
+                    cache_dir=self._state.cache,
+                    log=self._state.log,
+                )
+                layout = _layout(options, preparation)
+                ways[each.label] = _Way(each.device, preparation, layout, loads)
         if problem is not None and len(left_out) == len(layouts):
             raise problem
         return ways, left_out
@@ -199,6 +211,21 @@ class _Way:
     device: DeviceSpec
     preparation: Preparation
     layout: OptionsLayout
+    loads: LaneLoads
+
+    def verify(self, lane_of: Mapping[str, str], bench: _Bench) -> Verify | None:
+        """Return what measures a placement beyond pairs; nothing where pairs have to do."""
+        wanted = self.device.contention
+        if wanted is Contend.PAIRS:
+            return None
+
+        def load(lane: str) -> Mapping[Stress, CompiledNetwork]:
+            if wanted is not Contend.LOADS:
+                return {}
+            others = len(self.preparation.contention.slowed_by(lane))
+            return self.loads.on(lane, lambda: self.layout.left(lane_of) // max(1, others))
+
+        return Verify(bench.pair, load)
 
 
 class _Bench:
@@ -331,21 +358,26 @@ def _measured_plan(
         StoppedError: it was closed.
     """
     measured: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    verified: set[tuple[str, frozenset[tuple[str, str]]]] = set()
     while True:
         check_stop()
         plan = plan_lanes({label: each.layout for label, each in ways.items()})
         best = ways[plan.best.label]
         lane_of = plan.best.found.lane_of
-        if not plan.schedulable or not best.layout.lacks(lane_of):
-            return plan
         step = plan.best.label, frozenset(lane_of.items())
-        if step in measured:  # and still not known
+        verify = None
+        if plan.schedulable and not best.layout.lacks(lane_of):
+            verify = best.verify(lane_of, bench)
+            if verify is None or step in verified or late():
+                return plan
+            verified.add(step)
+        elif not plan.schedulable or step in measured:  # and still not known
             return plan
         measured.add(step)
         bench.turn_to(best.device, best.preparation)
-        bench.late = late if len(ways) > 1 else lambda: False
+        bench.late = late if len(ways) > 1 or verify is not None else lambda: False
         try:
-            best.layout.measure(lane_of, bench.whole, bench.pair)
+            best.layout.measure(lane_of, bench.whole, bench.pair, verify)
         except (Refusal, AegisError) as problem:
             if bench.barred or isinstance(problem, _NOT_THE_TASK):
                 raise

@@ -49,6 +49,7 @@ class LaneLoads:
             replace(spec, models=models, tasks=()), backends, profiles, cache_dir
         )
         self._made: dict[tuple[str, Stress], CompiledNetwork | None] = {}
+        self._told: set[tuple[str, Stress]] = set()
         self._log = log
 
     def on(self, lane: str, room: Callable[[], int]) -> Mapping[Stress, CompiledNetwork]:
@@ -66,7 +67,7 @@ class LaneLoads:
             needs, left = loaded_footprint(load).total, room()
             if needs > left:
                 problem = f"it needs {needs >> 20} MiB, and {max(left, 0) >> 20} are left"
-                self._log.report(NotLoaded(lane, str(stress), problem))
+                self._tell(lane, stress, problem)
                 continue
             found[stress] = load
         return found
@@ -81,7 +82,13 @@ class LaneLoads:
                 ]
             except (AegisError, Refusal, OSError) as error:
                 problem = error.sentence if isinstance(error, Refusal) else str(error)
-                self._log.report(NotLoaded(lane, str(stress), problem))
+                self._tell(lane, stress, problem)
                 found = None
             self._made[lane, stress] = found
         return self._made[lane, stress]
+
+    def _tell(self, lane: str, stress: Stress, problem: str) -> None:
+        """Report once that a load is left out: it is asked for with each task that is measured."""
+        if (lane, stress) not in self._told:
+            self._told.add((lane, stress))
+            self._log.report(NotLoaded(lane, str(stress), problem))

@@ -9,7 +9,7 @@ from fractions import Fraction
 from aegis_ros.analysis import AnalysisTask, is_schedulable
 from aegis_ros.memory import arena_plan
 from aegis_ros.planning.candidate import Candidate, Options
-from aegis_ros.planning.contention import MeasurePair, Placed
+from aegis_ros.planning.contention import MeasurePair, Placed, Verify
 from aegis_ros.planning.cutting import SEGMENT_COUNTS
 from aegis_ros.planning.lane_choice import lane_names
 from aegis_ros.planning.lane_trial import Tasks
@@ -75,6 +75,10 @@ class OptionsLayout:
 
         Of only some of the tasks, whether they may fit beside those that are registered between.
         """
+        return self.left(lane_of) >= 0
+
+    def left(self, lane_of: LaneOf) -> int:
+        """Return what the networks leave of the arena together; negative where they do not fit."""
         holdings = [
             options.on(lane_of[name]).holding(lane_of[name])
             for name, options in self._options.items()
@@ -82,7 +86,7 @@ class OptionsLayout:
         ]
         if len(holdings) < len(self._options):
             holdings.sort(key=lambda each: -each.footprint.activations)  # as few blocks as can be
-        return arena_plan(holdings).nbytes <= self._preparation.device.arena_bytes
+        return self._preparation.device.arena_bytes - arena_plan(holdings).nbytes
 
     def running(self, lane_of: LaneOf) -> Tasks:
         """Return the tasks as they would run: whole where all are in time, else cut."""
@@ -126,8 +130,17 @@ class OptionsLayout:
                     found += [(name, other) for other in refusal.reason.neighbours]
         return tuple(found)
 
-    def measure(self, lane_of: LaneOf, whole: Measure, pairs: MeasurePair) -> None:
+    def measure(
+        self, lane_of: LaneOf, whole: Measure, pairs: MeasurePair, verify: Verify | None = None
+    ) -> None:
         """Measure what one placement rests on and was assumed or estimated.
+
+        Args:
+            lane_of: the placement.
+            whole: measures a network alone.
+            pairs: measures one beside another.
+            verify: measures what it takes with all other lanes busy; ``None`` where pairs have
+                to do.
 
         Raises:
             Refusal: it cannot be measured now.
@@ -137,7 +150,9 @@ class OptionsLayout:
             parts = each.candidate.compiled.segments
             if parts > own.compiled.segments:
                 own = self._preparation.in_segments(own, parts, whole, estimate=False)
-            self._contention.beside(own, each.lane, self._others(name, lane_of), pairs)
+            self._contention.beside(
+                own, each.lane, self._others(name, lane_of), pairs, verify=verify
+            )
 
     def lacks(self, lane_of: LaneOf) -> bool:
         """Return whether anything that a placement rests on was assumed or estimated."""
