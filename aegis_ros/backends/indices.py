@@ -8,7 +8,7 @@ on many frames may still do that with the next one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from aegis_ros.errors import ModelError
-from aegis_ros.network.operators import STANDARD_DOMAINS, tensor_types
+from aegis_ros.network.operators import STANDARD_DOMAINS, bodies, tensor_types
 from aegis_ros.rationale import Rule
 
 __all__ = ["within_bounds"]
@@ -50,7 +50,8 @@ def within_bounds(
     """Return a network whose indices, where none is there, are moved to the nearest one.
 
     Indices that are there stay as they are, and with them all numbers of a run. Constant ones were
-    all used when the network was prepared.
+    all used when the network was prepared, but for those in the bodies of loops and the branches of
+    conditions, to which no run may have come.
 
     Args:
         model: the network; it is left as it is.
@@ -62,36 +63,83 @@ def within_bounds(
         ModelError: in how many places one may point is known in a run only.
     """
     constants = {item.name for item in model.graph.initializer}
-    if not any(_reaches(node, constants, operators) for node in model.graph.node):
+    if not _reaches_anywhere(model.graph, constants, operators):
         return model
-    changed = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    graph, known = changed.graph, _known(changed.graph)
-    nodes: list[onnx.NodeProto] = []
-    for number, node in enumerate(graph.node):
-        if _reaches(node, constants, operators):
-            place = _PLACE[node.op_type]
-            index, kind = node.input[place], known.types.get(node.input[place], 0)
-            counts, stem = _counts(node, known.shapes), f"within_bounds_{number}"
-            counted = _counted(node, known.shapes) if counting else None
-            if kind and counts and all(counts):
-                _bounded(graph, node, counts, kind, stem=stem)
-            elif kind and counted is not None:
-                nodes += counted.nodes(graph, node, kind, stem=stem)
-            else:
-                raise _not_known(node, runtime)
-            below, not_low = f"{stem}_below", f"{stem}_not_low"
-            above, inside = f"{stem}_above", f"{stem}_inside"
-            nodes += [
-                helper.make_node("Less", [index, f"{stem}_low"], [below]),
-                helper.make_node("Where", [below, f"{stem}_low", index], [not_low]),
-                helper.make_node("Greater", [not_low, f"{stem}_high"], [above]),
-                helper.make_node("Where", [above, f"{stem}_high", not_low], [inside]),
-            ]
-            node.input[place] = inside
-        nodes.append(node)
-    del graph.node[:]
-    graph.node.extend(nodes)
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for node in changed.graph.node:
+        _forget(node)
+    changed = onnx.shape_inference.infer_shapes(changed, data_prop=True)
+    keeper = _Keeper(runtime, operators, counting)
+    keeper.keep(changed.graph, _Known({}, {}), constants=constants, stem="within_bounds")
     return changed
+
+
+@dataclass(frozen=True, slots=True)
+class _Keeper:
+    """What keeps the indices of a graph within bounds.
+
+    Attributes:
+        runtime, operators, counting: as :func:`within_bounds` is told.
+    """
+
+    runtime: str
+    operators: Sequence[str]
+    counting: bool
+
+    def keep(
+        self,
+        graph: onnx.GraphProto,
+        around: _Known,
+        *,
+        constants: Collection[str] = (),
+        stem: str,
+    ) -> None:
+        """Bound indices of a graph and of its operators' bodies.
+
+        Args:
+            graph: the network, or a body; it is changed.
+            around: what is known where the body stands.
+            constants: indices that are there.
+            stem: of new names.
+        """
+        known = _known(graph, around)
+        nodes: list[onnx.NodeProto] = []
+        for number, node in enumerate(graph.node):
+            own = f"{stem}_{number}"
+            for place, body in enumerate(bodies(node)):
+                self.keep(body, known, stem=f"{own}_{place}")
+            if _reaches(node, constants, self.operators):
+                nodes += self._bounding(graph, node, known, own)
+            nodes.append(node)
+        del graph.node[:]
+        graph.node.extend(nodes)
+
+    def _bounding(
+        self, graph: onnx.GraphProto, node: onnx.NodeProto, known: _Known, stem: str
+    ) -> list[onnx.NodeProto]:
+        """Return what moves the index of a node, which then uses the moved one."""
+        place = _PLACE[node.op_type]
+        index, kind = node.input[place], known.types.get(node.input[place], 0)
+        counts = _counts(node, known.shapes)
+        counted = _counted(node, known.shapes) if self.counting else None
+        nodes: list[onnx.NodeProto] = []
+        if kind and counts and all(counts):
+            _bounded(graph, node, counts, kind, stem=stem)
+        elif kind and counted is not None:
+            nodes += counted.nodes(graph, node, kind, stem=stem)
+        else:
+            raise _not_known(node, self.runtime)
+        below, not_low = f"{stem}_below", f"{stem}_not_low"
+        above, inside = f"{stem}_above", f"{stem}_inside"
+        node.input[place] = inside
+        return [
+            *nodes,
+            helper.make_node("Less", [index, f"{stem}_low"], [below]),
+            helper.make_node("Where", [below, f"{stem}_low", index], [not_low]),
+            helper.make_node("Greater", [not_low, f"{stem}_high"], [above]),
+            helper.make_node("Where", [above, f"{stem}_high", not_low], [inside]),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +198,7 @@ def _bounded(
         graph.initializer.append(numpy_helper.from_array(bound, f"{stem}_{end}"))
 
 
-def _reaches(node: onnx.NodeProto, constants: set[str], operators: Sequence[str]) -> bool:
+def _reaches(node: onnx.NodeProto, constants: Collection[str], operators: Sequence[str]) -> bool:
     """Return whether a node uses indices that a run computes."""
     return (
         node.op_type in operators
@@ -159,13 +207,37 @@ def _reaches(node: onnx.NodeProto, constants: set[str], operators: Sequence[str]
     )
 
 
-def _known(graph: onnx.GraphProto) -> _Known:
+def _reaches_anywhere(
+    graph: onnx.GraphProto, constants: Collection[str], operators: Sequence[str]
+) -> bool:
+    return any(
+        _reaches(node, constants, operators)
+        or any(_reaches_anywhere(body, (), operators) for body in bodies(node))
+        for node in graph.node
+    )
+
+
+def _forget(node: onnx.NodeProto) -> None:
+    """Drop the extents that bodies claim: nothing holds a run to them, and runtimes believe them.
+
+    How many there are stays, which OpenVINO has to know.
+    """
+    for body in bodies(node):
+        del body.value_info[:]
+        for item in (*body.input, *body.output):
+            for extent in item.type.tensor_type.shape.dim:
+                extent.Clear()
+        for inner in body.node:
+            _forget(inner)
+
+
+def _known(graph: onnx.GraphProto, around: _Known) -> _Known:
     shapes = {item.name: list(item.dims) for item in graph.initializer}
     for item in (*graph.input, *graph.value_info, *graph.output):
         kind = item.type.tensor_type
         if kind.HasField("shape"):
             shapes.setdefault(item.name, [each.dim_value for each in kind.shape.dim])
-    return _Known(tensor_types(graph), shapes)
+    return _Known({**around.types, **tensor_types(graph)}, {**around.shapes, **shapes})
 
 
 def _counts(node: onnx.NodeProto, shapes: Mapping[str, Sequence[int]]) -> Sequence[int]:

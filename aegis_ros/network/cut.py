@@ -25,6 +25,7 @@ from onnx import helper
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network.graph import node_flops
+from aegis_ros.network.operators import bodies
 from aegis_ros.network.tensor import DTYPE_OF_ONNX, TensorInfo
 from aegis_ros.rationale import Rule
 
@@ -360,13 +361,12 @@ def _width(tensors: Sequence[TensorInfo | None]) -> float | None:
 def tensors_read(node: onnx.NodeProto) -> list[str]:
     """Return the tensors an operator reads, those its subgraphs take from outside included."""
     names = [name for name in node.input if name]
-    for attribute in node.attribute:
-        for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-            own = {item.name for item in [*graph.input, *graph.initializer]}
-            own |= {name for inner in graph.node for name in inner.output}
-            wanted = [name for inner in graph.node for name in tensors_read(inner)]
-            wanted += [item.name for item in graph.output]
-            names += [name for name in wanted if name not in own]
+    for graph in bodies(node):
+        own = {item.name for item in [*graph.input, *graph.initializer]}
+        own |= {name for inner in graph.node for name in inner.output}
+        wanted = [name for inner in graph.node for name in tensors_read(inner)]
+        wanted += [item.name for item in graph.output]
+        names += [name for name in wanted if name not in own]
     return names
 
 

@@ -3,7 +3,9 @@
 Runtimes make a tensor as large as a network asks for, and a number in a frame may be what it asks
 for. ONNX Runtime looks at divisors of 0, and not at the one quotient that has no place: the least
 whole number divided by -1, for which the processor ends the process. Only what depends on a frame's
-values is guarded, not what follows from its extents, which are bounded.
+values is guarded, not what follows from its extents, which are bounded. Bodies of loops and
+branches of conditions are guarded as the network is; what a loop hands to its body counts as a
+frame's.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from aegis_ros.network.cut import tensors_read
-from aegis_ros.network.operators import STANDARD_DOMAINS, tensor_types
+from aegis_ros.network.operators import STANDARD_DOMAINS, bodies, tensor_types
 
 __all__ = ["MOST_ELEMENTS", "guarded"]
 
@@ -104,38 +106,61 @@ def guarded(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: a network with inferred types; it is left as it is.
     """
-    graph = model.graph
-    types = tensor_types(graph)
-    known = _Known(_decided(graph), types, _constants(graph))
-    stem = "guard"
-    while any(name.startswith(stem) for name in (*types, *known.constants)):
+    stem, taken = "guard", _names(model.graph)
+    while any(name.startswith(stem) for name in taken):
         stem += "_"
-    guards: dict[int, _Writer] = {}
-    for number, node in enumerate(graph.node):
-        write = _Writer(f"{stem}{number}")
-        if node.domain not in STANDARD_DOMAINS:
-            continue
-        if node.op_type in ("Div", "Mod"):
-            _divide(node, write, known)
-        elif node.op_type in _EXTENTS:
-            _make(node, write, known)
-        if write.nodes:
-            guards[number] = write
-    if not guards:
-        return model
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    del changed.graph.node[:]
-    for number, node in enumerate(graph.node):
-        changed.graph.node.extend(guards[number].nodes if number in guards else [node])
-    for guard in guards.values():
-        changed.graph.initializer.extend(guard.constants)
+    if not _guard(changed.graph, _Known(set(), {}, {}), stem):
+        return model
     return shape_inference.infer_shapes(changed, strict_mode=False, data_prop=True)
 
 
-def _decided(graph: onnx.GraphProto) -> set[str]:
+def _guard(graph: onnx.GraphProto, around: _Known, stem: str) -> bool:
+    """Guard the operators of a graph and of their bodies; return whether any needs that.
+
+    Args:
+        graph: the network, or a body.
+        around: what is known where the body stands.
+        stem: what no name in the network begins with.
+    """
+    known = _Known(
+        _decided(graph, around.decided),
+        around.types | tensor_types(graph),
+        around.constants | _constants(graph),
+    )
+    needed = False
+    nodes: list[onnx.NodeProto] = []
+    for number, node in enumerate(graph.node):
+        for place, body in enumerate(bodies(node)):
+            needed |= _guard(body, known, f"{stem}{number}_{place}_")
+        write = _Writer(f"{stem}{number}")
+        if node.domain in STANDARD_DOMAINS:
+            if node.op_type in ("Div", "Mod"):
+                _divide(node, write, known)
+            elif node.op_type in _EXTENTS:
+                _make(node, write, known)
+        needed |= bool(write.nodes)
+        nodes += write.nodes or [node]
+        graph.initializer.extend(write.constants)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return needed
+
+
+def _names(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of all tensors, those in bodies among them."""
+    names = {item.name for item in (*graph.input, *graph.initializer)}
+    for node in graph.node:
+        names.update(node.output)
+        for body in bodies(node):
+            names |= _names(body)
+    return names
+
+
+def _decided(graph: onnx.GraphProto, around: set[str]) -> set[str]:
     """Return the tensors whose values depend on those of frames."""
-    decided = {item.name for item in graph.input}
+    decided = around | {item.name for item in graph.input}
     for node in graph.node:
         if node.op_type not in _OF_EXTENTS and decided.intersection(tensors_read(node)):
             decided.update(name for name in node.output if name)

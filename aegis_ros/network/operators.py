@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx
 
-__all__ = ["STANDARD_DOMAINS", "tensor_types"]
+__all__ = ["STANDARD_DOMAINS", "bodies", "tensor_types"]
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 """Names of the domain of ONNX's own operators."""
@@ -18,3 +20,11 @@ def tensor_types(graph: onnx.GraphProto) -> dict[str, int]:
         for item in (*graph.input, *graph.value_info, *graph.output)
     }
     return types
+
+
+def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Yield the graphs that an operator runs: the body of a loop, the branches of a condition."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs

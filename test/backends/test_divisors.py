@@ -33,6 +33,36 @@ def test_divisors_of_zero_are_one_and_others_stay(operator: str) -> None:
     assert found.tolist() == ([7, 7, 3, 2, -7] if operator == "Div" else [0, 0, 1, -1, 0])
 
 
+def test_divisors_in_branches_are_looked_at_constants_among_them() -> None:
+    output = [helper.make_tensor_value_info("output", TensorProto.INT64, [1])]
+    zero = numpy_helper.from_array(np.array([0]), "zero")
+    branches = {
+        "then_branch": helper.make_graph(
+            [helper.make_node("Div", ["seven", "by"], ["output"])], "then", [], output
+        ),
+        "else_branch": helper.make_graph(
+            [helper.make_node("Div", ["by", "zero"], ["output"])], "else", [], output, [zero]
+        ),
+    }
+    graph = helper.make_graph(
+        [helper.make_node("If", ["is_so"], ["output"], **branches)],
+        "dividing",
+        [
+            helper.make_tensor_value_info("by", TensorProto.INT64, [1]),
+            helper.make_tensor_value_info("is_so", TensorProto.BOOL, []),
+        ],
+        output,
+        [numpy_helper.from_array(np.array([7]), "seven")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = onnxruntime.InferenceSession(
+        without_zeros(model).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    for by, is_so, quotient in ((2, True, 3), (0, True, 7), (5, False, 5)):
+        (found,) = session.run(None, {"by": np.array([by]), "is_so": np.array(is_so)})
+        assert found.tolist() == [quotient]
+
+
 def test_numbers_with_a_point_and_constants_are_left_as_they_are() -> None:
     node = helper.make_node("Div", ["all", "by"], ["output"])
     one = helper.make_tensor_value_info("all", TensorProto.FLOAT, [2])

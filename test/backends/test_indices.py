@@ -130,6 +130,59 @@ def test_what_pools_and_what_aligns_point_into_counts_from_the_beginning() -> No
         assert np.flatnonzero(made).tolist() == [place]
 
 
+def looping() -> onnx.ModelProto:
+    """Return a network whose loop looks up, in a branch, what an input points to in a table.
+
+    Its body claims that the table has four rows, as it has at first.
+    """
+    scalar = helper.make_tensor_value_info("cond_in", TensorProto.BOOL, [])
+    found = helper.make_tensor_value_info("found", TensorProto.FLOAT, None)
+    missed = helper.make_tensor_value_info("missed", TensorProto.FLOAT, None)
+    gather = helper.make_node("Gather", ["rows", "index"], ["found"])
+    same = helper.make_node("Identity", ["rows"], ["missed"])
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["cond_in"], ["cond_out"]),
+            helper.make_node(
+                "If",
+                ["cond_in"],
+                ["rows_out"],
+                then_branch=helper.make_graph([gather], "then", [], [found]),
+                else_branch=helper.make_graph([same], "else", [], [missed]),
+            ),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            scalar,
+            helper.make_tensor_value_info("rows", TensorProto.FLOAT, [4, 3]),
+        ],
+        [
+            helper.make_tensor_value_info("cond_out", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("rows_out", TensorProto.FLOAT, None),
+        ],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["twice", "", "table"], ["output"], body=body)],
+        "looping",
+        [helper.make_tensor_value_info("index", TensorProto.INT64, [2])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(TABLE, "table"), numpy_helper.from_array(np.array(2), "twice")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_indices_in_bodies_are_held_to_what_a_run_has_not_to_what_bodies_claim() -> None:
+    model = looping()
+    bounded = within_bounds(model, "OpenVINO", counting=True)
+    there = np.array([1, -2])
+    np.testing.assert_array_equal(run(bounded, there), run(model, there))
+    first = TABLE[[3, 0]]  # 9 is moved to the fourth of four rows, and then to the second of two
+    np.testing.assert_array_equal(run(bounded, np.array([9, -9])), first[[1, 0]])
+    with pytest.raises(ModelError, match="index of Gather that a run computes"):
+        within_bounds(model, "TVM")
+
+
 @pytest.mark.parametrize(
     "backend", [pytest.param(name, marks=needs(name)) for name in ("openvino", "tvm")]
 )

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.network.guards import MOST_ELEMENTS, guarded
 
@@ -110,3 +110,35 @@ def test_extents_that_follow_from_extents_are_not_guarded() -> None:
     ]
     model = network(nodes, np.dtype(np.int64), [3])
     assert guarded(model) is model
+
+
+def test_bodies_of_loops_are_guarded_as_the_network_is() -> None:
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["going"], ["goes_on"]),
+            helper.make_node("Div", ["carried", "frame"], ["quotient"]),
+            helper.make_node("ConstantOfShape", ["quotient"], ["zeros"], name="inner"),
+            helper.make_node("Shape", ["zeros"], ["extents"]),
+        ],
+        "body",
+        [
+            value("round", TensorProto.INT64, []),
+            value("going", TensorProto.BOOL, []),
+            value("carried", TensorProto.INT64, [1]),
+        ],
+        [
+            value("goes_on", TensorProto.BOOL, []),
+            value("quotient", TensorProto.INT64, [1]),
+            value("extents", TensorProto.INT64, [1]),
+        ],
+    )
+    loop = helper.make_node("Loop", ["once", "", "least"], ["last", "made"], body=body)
+    constants = {"once": np.array(1), "least": np.array([-(2**63)])}
+    plain = network([loop], np.dtype(np.int64), [1], **constants)
+    model = guarded(plain)
+    assert run(model, [-(2**61)], np.int64).tolist() == [[4]]
+    with pytest.raises(Exception, match=f"at most {MOST_ELEMENTS} elements of ConstantOfShape"):
+        run(model, [-(2**30)], np.int64)
+    with pytest.raises(Exception, match=r"[Nn]egative|[Ss]ize|[Ss]hape"):
+        run(model, [-1], np.int64)  # ended the process: the quotient has no place
