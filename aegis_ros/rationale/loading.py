@@ -25,6 +25,7 @@ __all__ = [
     "OperatorMissing",
     "OpsetTooNew",
     "RankUnknown",
+    "ReadTooLong",
     "RuntimeRefuses",
     "ShapesDoNotFit",
     "SizeRefused",
@@ -236,6 +237,13 @@ class MemoryUsedUp(LoadFailure):
 @dataclass(frozen=True, slots=True)
 class TookTooLong(LoadFailure):
     """It was not done in time."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTooLong(LoadFailure):
+    """A prompt was not read in time."""
 
     seconds: float
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -44,6 +44,7 @@ def run_child(
     timeout_s: float,
     subject: str,
     descriptors: Sequence[int] = (),
+    too_long: Callable[[float], LoadFailure] = TookTooLong,
 ) -> dict[str, Any]:
     """Have a child process call ``answer(request)`` of a module, and return its answer.
 
@@ -57,6 +58,7 @@ def run_child(
         timeout_s: how long it may take, of wall and of processor time.
         subject: the file at work, for messages.
         descriptors: open files that the child reads, under the same numbers.
+        too_long: the failure, in seconds, of a child that is not done in time.
 
     Raises:
         ModelError: the child refused, crashed, used up its memory, or took too long.
@@ -89,7 +91,7 @@ def run_child(
             with ended_by_stop(process.kill):
                 code = _ended_within(process, timeout_s, allowed)
         except subprocess.TimeoutExpired as error:
-            raise load_error(TookTooLong(timeout_s), ModelError, subject) from error
+            raise load_error(too_long(timeout_s), ModelError, subject) from error
         except _TakenError as error:
             failure = MemoryUsedUp(allowed.memory_bytes, of_disk=error.of_disk)
             raise load_error(failure, ModelError, subject) from error
@@ -99,7 +101,7 @@ def run_child(
             said.join()
     check_stop()
     if code == -signal.SIGXCPU:
-        raise load_error(TookTooLong(timeout_s), ModelError, subject)
+        raise load_error(too_long(timeout_s), ModelError, subject)
     if code != 0:
         raise load_error(_ended(code, said.content, allowed), ModelError, subject)
     return _understood(answer.content, allowed, subject)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import itertools
 import multiprocessing
@@ -28,8 +27,6 @@ _HANGS = 60  # times the limit of one input: on a busy machine, and with its rep
 _LEAST_HANG_S = 60.0
 _PREPARED_S = 120.0
 _ROOM_BYTES = 4 * 1024**3  # beyond its limit; what would take more fails, and the machine lives on
-# What is given back goes back to the system at once, so that each input is seen by itself.
-_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +103,7 @@ def _one(
     news, sender = context.Pipe(duplex=False)
     packed = pickle.dumps(target)  # unpacked when what it imports is seen by coverage.py, too
     process = context.Process(target=_work, args=(packed, order, first, left_s, at, sender))
-    with _environment(_ALLOCATOR):
-        process.start()
+    process.start()
     sender.close()
     tally, last, since = Tally(), -1, time.monotonic()
     patience_s = order.hang_s or max(_LEAST_HANG_S, _HANGS * target.limits.seconds)
@@ -193,20 +189,6 @@ def _coverage(file: str) -> Callable[[], object]:
         measured.save()
 
     return stop
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Any:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _ending(code: int | None) -> str:

@@ -758,6 +758,7 @@ LOAD_FAILURES = (
     m.MemoryUsedUp(3 * 1024 * MIB, of_disk=True),
     m.MemoryUsedUp(),
     m.TookTooLong(120.0),
+    m.ReadTooLong(60.0),
     m.Crashed("SIGSEGV", "", 3 * 1024 * MIB),
     m.Crashed("code 1", "ModuleNotFoundError: No module named 'onnx'", 0),
     m.DiskFull("/home/robot/.ros/aegis_ros/networks"),

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 from aegis_ros.errors import ConfigError, ModelError
 from aegis_ros.network.generator.preparing import PreparedGenerator
+from aegis_ros.rationale.loading import ReadTooLong
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.sandbox.containment import Containment, memory_limit
 
@@ -19,6 +20,7 @@ __all__ = ["MOST_BYTES", "Message", "encoded", "instructed", "require_answerable
 MOST_BYTES = 1024 * 1024  # of a prompt
 _ROLES = ("system", "user", "assistant")
 _SHORTEST = "x"  # prompt
+_PATIENCE_S = 60.0  # on a busy machine the child alone takes seconds to start
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def encoded(
     image: bool = False,
     image_at: int = -1,
     longer: str = "prepare the model with a longer --context",
-    timeout_s: float = 20.0,
+    timeout_s: float = _PATIENCE_S,
 ) -> list[int]:
     """Return the tokens of a prompt, at least one, with room for one more in the context.
 
@@ -93,7 +95,7 @@ def require_answerable(
     around: tuple[str, str] = ("", ""),
     field: str = "system",
     image: bool = False,
-    timeout_s: float = 20.0,
+    timeout_s: float = _PATIENCE_S,
 ) -> None:
     """Try the chat template and a standing instruction with the shortest prompt that there is.
 
@@ -161,6 +163,7 @@ def _read(
         allowed=Containment(memory_bytes=memory_limit(0), reads=(str(model.tokenizer),)),
         timeout_s=timeout_s,
         subject="prompt",
+        too_long=ReadTooLong,
     )
     return int(answer["count"]), [int(token) for token in answer["tokens"]]
 

@@ -278,6 +278,16 @@ def _(failure: loading.TookTooLong) -> str:
     return "Simplify the network, for example with onnxsim"
 
 
+@words_of(loading.ReadTooLong)
+def _read_too_long(failure: loading.ReadTooLong) -> str:
+    return f"reading the prompt took longer than {failure.seconds:.0f} s"
+
+
+@hint.register
+def _(failure: loading.ReadTooLong) -> str:
+    return "Shorten it, or ask again while the machine does less"
+
+
 @words_of(loading.Crashed)
 def _crashed(failure: loading.Crashed) -> str:
     last = f" ({failure.last_words})" if failure.last_words else ""
