@@ -100,13 +100,13 @@ class Result:
         pairs = zip(arm.jobs, whole.jobs, strict=False)
         return float(np.median([of(one) / of(other) for one, other in pairs]))
 
-    def goals(self) -> dict[str, bool]:
-        """Return each goal, and whether it was met."""
+    def goals(self) -> dict[str, bool | None]:
+        """Return each goal, and whether it was met; ``None`` where nothing ran to measure it."""
         ours = [each for each in self.arms if each.limited]
         peaks = [each.taken.peak - each.taken.base for each in ours if each.taken is not None]
         digests = {job.digest for each in self.arms for job in each.jobs}
         warm = next(each for each in self.arms if each.name == _WARM)
-        overhead = self.ratio(warm, lambda job: job.cpu_ms) - 1.0 if warm.jobs else float("inf")
+        overhead = self.ratio(warm, lambda job: job.cpu_ms) - 1.0 if warm.jobs else None
         return {
             f"{self.name}: what it needs fits the arena": self.footprint <= self.arena,
             f"{self.name}: peaks at most arena + {_ABOVE // _MIB} MiB": len(peaks) == len(ours)
@@ -114,7 +114,9 @@ class Result:
             and not any(each.killed for each in ours),
             f"{self.name}: nothing killed": not any(each.killed for each in ours),
             f"{self.name}: all outputs have the same bits": len(digests) == 1,
-            f"{self.name}: warm at most {_OVERHEAD:.0%} more processor time": overhead <= _OVERHEAD,
+            f"{self.name}: warm at most {_OVERHEAD:.0%} more processor time": None
+            if overhead is None
+            else overhead <= _OVERHEAD,
         }
 
 
@@ -136,7 +138,7 @@ def main() -> None:
     goals = {text: met for each in results for text, met in each.goals().items()}
     output = table("goals", "goal", "met")
     for text, met in goals.items():
-        output.add_row(text, "yes" if met else "NO")
+        output.add_row(text, {True: "yes", False: "NO", None: "not measured"}[met])
     console().print(output)
     share = others.share()
     console().print(f"Other programs used {share:.2f} cores meanwhile.")
