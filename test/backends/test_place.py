@@ -178,13 +178,14 @@ def is_mapped(address: int) -> bool:
     return any(int(low, 16) <= address < int(high, 16) for low, high in spans)
 
 
+@pytest.mark.own_process  # whatever is free in a heap, by other tests, is taken first
 def test_what_making_a_session_needs_goes_back_to_the_kernel():
     with given_back():
         libc = ctypes.CDLL(None)  # as it is after an earlier session
     libc.malloc.restype = ctypes.c_void_p
     libc.malloc.argtypes, libc.free.argtypes = (ctypes.c_size_t,), (ctypes.c_void_p,)
     with given_back():
-        large = libc.malloc(8 << 20)
+        large = libc.malloc(24 << 20)
         after = libc.malloc(1 << 19)  # in the heap: what lies below it would stay
         assert is_mapped(large)
         libc.free(large)

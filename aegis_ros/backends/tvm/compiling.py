@@ -16,6 +16,7 @@ from aegis_ros.backends.tvm.channels import resized_by_channels
 from aegis_ros.backends.tvm.library import Signature, write_library
 from aegis_ros.backends.tvm.refusals import extents_decided, of_extents
 from aegis_ros.backends.tvm.schedules import Tile, in_blocks
+from aegis_ros.backends.tvm.sums import begun
 from aegis_ros.backends.tvm.toolkit import load_compiler
 from aegis_ros.network.feed import NetworkInput
 
@@ -138,13 +139,14 @@ def kernels_of(module: Any) -> Any:
     from tvm.relax.backend.cpu_generic import pipeline as generic
 
     cpu = processor_target()
-    return tvm.transform.Sequential(
+    passes = tvm.transform.Sequential(
         [
             relax.transform.DecomposeOpsForInference(),
             *generic.library_dispatch_passes(cpu),
             *generic.legalize_passes(cpu),
         ]
-    )(module)
+    )
+    return begun(passes(module))
 
 
 def _compiled(module: Any, choices: Mapping[str, Tile]) -> Any:
