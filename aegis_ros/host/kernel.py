@@ -20,6 +20,8 @@ __all__ = [
 _CAP_SYS_NICE = 23
 _MODEL = "/sys/kernel/debug/sched/preempt"  # of a PREEMPT_DYNAMIC kernel
 _FAIR_SERVER = (6, 12)  # first kernel in which it takes the place of throttling
+_SERVERS = "/sys/kernel/debug/sched/fair_server/cpu*/runtime"
+_GROUPS = "/sys/fs/cgroup/cpu*/cpu.rt_runtime_us"
 _SLACK_NS = 50_000  # the default of a process
 _STEADY_CLOCKS = ("tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page")
 
@@ -103,23 +105,10 @@ def realtime_gap(machine: Machine, needs: Needs) -> Finding:
     name = "real-time throttling"
     runtime = machine.number("/proc/sys/kernel/sched_rt_runtime_us")
     period = machine.number("/proc/sys/kernel/sched_rt_period_us")
-    if machine.kernel() >= _FAIR_SERVER:
-        files = "/sys/kernel/debug/sched/fair_server/cpu*/runtime"
-        left = machine.numbers(files)
-        if left and not any(left.values()):
-            return good(name, "off (fair server)")
-        share = f"{max(left.values()) / 1e6:.0f} ms in every second" if left else "50 ms a second"
-        note = "" if left else ", unless changed"
-        # Where groups have real-time budgets of their own, the old throttling is there as well.
-        grouped = bool(machine.paths("/sys/fs/cgroup/cpu*/cpu.rt_runtime_us"))
-        return costs(
-            name,
-            f"up to {share} go to others (fair server{note})",
-            f"a lane that is busy without a gap is stopped for {share}, if anything else waits for "
-            "its core",
-            f"sudo sh -c 'echo 0 | tee {files}'"
-            + (" && sudo sysctl -w kernel.sched_rt_runtime_us=-1" if grouped else ""),
-        )
+    server = machine.kernel() >= _FAIR_SERVER
+    # Only where groups have real-time budgets of their own is the old throttling still there.
+    if server and (runtime == -1 or not machine.paths(_GROUPS)):
+        return _served(machine, name)
     if runtime is None or period is None or period <= 0:
         return unknown(name)
     if runtime < 0 or runtime >= period:
@@ -129,8 +118,24 @@ def realtime_gap(machine: Machine, needs: Needs) -> Finding:
         name,
         f"{runtime / 1e3:.0f} ms in {period / 1e3:.0f} ms",
         f"a lane that is busy without a gap is stopped for {gap:.0f} ms in every "
-        f"{period / 1e3:.0f} ms",
-        "sudo sysctl -w kernel.sched_rt_runtime_us=-1",
+        f"{period / 1e3:.0f} ms, whether anything waits for its core or not",
+        "sudo sysctl -w kernel.sched_rt_runtime_us=-1"
+        + (f" && sudo sh -c 'echo 0 | tee {_SERVERS}'" if server else ""),
+    )
+
+
+def _served(machine: Machine, name: str) -> Finding:
+    left = machine.numbers(_SERVERS)
+    if left and not any(left.values()):
+        return good(name, "off (fair server)")
+    share = f"{max(left.values()) / 1e6:.0f} ms in every second" if left else "50 ms a second"
+    note = "" if left else ", unless changed"
+    return costs(
+        name,
+        f"up to {share} go to others (fair server{note})",
+        f"a lane that is busy without a gap is stopped for {share}, if anything else waits for "
+        "its core",
+        f"sudo sh -c 'echo 0 | tee {_SERVERS}'",
     )
 
 

@@ -236,6 +236,21 @@ def test_newer_kernels_throttle_by_a_fair_server(tmp_path: Path) -> None:
     assert found.grade is Grade.GOOD
 
 
+def test_groups_with_budgets_throttle_on_newer_kernels_whoever_waits(tmp_path: Path) -> None:
+    newer: dict[str, str | None] = {
+        "proc/sys/kernel/osrelease": "6.18.44-rt",
+        "proc/sys/kernel/sched_rt_runtime_us": "950000",
+        "sys/fs/cgroup/cpu/cpu.rt_runtime_us": "950000",
+        "sys/kernel/debug/sched/fair_server/cpu0/runtime": "0",
+    }
+    found = _only(examine(machine(tmp_path, newer)), "real-time throttling")
+    assert found.grade is Grade.COSTS and "whether anything waits" in found.cost
+    assert "sched_rt_runtime_us=-1 && " in found.hint and "fair_server" in found.hint
+    off: dict[str, str | None] = {"proc/sys/kernel/sched_rt_runtime_us": "-1"}
+    found = _only(examine(machine(tmp_path, {**newer, **off})), "real-time throttling")
+    assert found.grade is Grade.GOOD and "fair server" in found.found
+
+
 def test_the_tightest_quota_above_the_process_counts(tmp_path: Path) -> None:
     files: dict[str, str | None] = {
         "proc/self/cgroup": "4:memory:/x\n1:cpu,cpuacct:/a/b\n0::/",
