@@ -97,6 +97,14 @@ class _Way(Protocol):
         ...
 
 
+def _all_segments(
+    loaded: Runs, frame: np.ndarray, outputs: Sequence[np.ndarray]
+) -> Sequence[np.ndarray]:
+    for segment in range(loaded.segments):
+        loaded.run(segment, [frame], outputs)
+    return outputs
+
+
 class _Ours:
     """What the backend loads."""
 
@@ -106,10 +114,7 @@ class _Ours:
         self._outputs = [output_arrays(each) for each in networks]
 
     def run(self, index: int, frame: np.ndarray) -> Sequence[np.ndarray]:
-        loaded, outputs = self._loaded[index], self._outputs[index]
-        for segment in range(loaded.segments):
-            loaded.run(segment, [frame], outputs)
-        return outputs
+        return _all_segments(self._loaded[index], frame, self._outputs[index])
 
     def cool(self) -> None:
         """What is loaded past the page cache leaves nothing there."""
@@ -128,10 +133,7 @@ class _Mapped:
         self._outputs = [output_arrays(each) for each in networks]
 
     def run(self, index: int, frame: np.ndarray) -> Sequence[np.ndarray]:
-        loaded, outputs = self._loaded[index], self._outputs[index]
-        for segment in range(loaded.segments):
-            loaded.run(segment, [frame], outputs)
-        return outputs
+        return _all_segments(self._loaded[index], frame, self._outputs[index])
 
     def cool(self) -> None:
         libc = ctypes.CDLL(None)
