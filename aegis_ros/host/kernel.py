@@ -106,12 +106,13 @@ def realtime_gap(machine: Machine, needs: Needs) -> Finding:
     runtime = machine.number("/proc/sys/kernel/sched_rt_runtime_us")
     period = machine.number("/proc/sys/kernel/sched_rt_period_us")
     server = machine.kernel() >= _FAIR_SERVER
+    off = runtime is not None and period is not None and not 0 <= runtime < period
     # Only where groups have real-time budgets of their own is the old throttling still there.
-    if server and (runtime == -1 or not machine.paths(_GROUPS)):
+    if server and (off or not machine.paths(_GROUPS)):
         return _served(machine, name)
     if runtime is None or period is None or period <= 0:
         return unknown(name)
-    if runtime < 0 or runtime >= period:
+    if off:
         return good(name, "off")
     gap = (period - runtime) / 1e3
     return costs(
